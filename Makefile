@@ -1,0 +1,108 @@
+# Everything this project does, on a machine with Python 3.11 or newer and make.
+# Nothing has to be installed or activated first: each target makes what it needs.
+
+PYTHON ?= python3
+PORT ?= 8000
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-check test races explore lint format build clean
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ── Try it ──────────────────────────────────────────────────────────────────────
+
+demo: $(VENV)/.demo ## Try it in a browser: a demo app on PORT (8000)
+	$(BIN)/python -m jwt_middleware demo --port $(PORT)
+
+demo-check: $(VENV)/.demo ## The demo's story, played and checked by itself
+	$(BIN)/python -m jwt_middleware demo --check
+
+# ── Check it ────────────────────────────────────────────────────────────────────
+
+test: $(VENV)/.dev ## All tests; every line and branch of the package must be covered
+	@$(BIN)/python -m pytest --cov --cov-fail-under=100 $(ARGS)
+
+races: $(VENV)/.dev ## The race tests, 100 rounds each
+	@JWT_RACE_ROUNDS=100 $(BIN)/python -m pytest -m race -o faulthandler_timeout=0 $(ARGS)
+
+explore: $(VENV)/.dev ## Every interleaving of a larger world than in make test
+	@JWT_EXPLORE=deep $(BIN)/python -m pytest -m explore -o faulthandler_timeout=0 $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, mypy and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/pyright
+
+format: $(VENV)/.dev ## Mend what ruff can mend by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# ── Ship it ─────────────────────────────────────────────────────────────────────
+
+# Installed alone, the wheel must bring its three dependencies and theirs, and no more.
+define SMOKE
+import sys
+from importlib import resources
+from importlib.metadata import distributions, version
+
+import jwt_middleware
+import jwt_middleware.asgi
+import jwt_middleware.wsgi
+
+name = "jwt-session-middleware"
+installed = {found.metadata["Name"].lower() for found in distributions()}
+installed -= {"pip", "setuptools"}
+expected = {name, "pyjwt", "werkzeug", "markupsafe", "asgiref"}  # markupsafe is werkzeug's
+if installed != expected:
+    sys.exit(f"smoke: expected {sorted(expected)}, installed {sorted(installed)}")
+if version(name) != jwt_middleware.__version__:
+    sys.exit(f"smoke: {version(name)} is installed, {jwt_middleware.__version__} imported")
+if not resources.files(jwt_middleware).joinpath("py.typed").is_file():
+    sys.exit("smoke: py.typed is missing")
+print(f"smoke: {name} {version(name)} works with its core dependencies alone")
+endef
+export SMOKE
+
+build: $(VENV)/.dev ## The sdist and the wheel, tried in an environment of its own
+	rm -rf dist .smoke
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m venv .smoke
+	.smoke/bin/python -m pip --disable-pip-version-check --quiet install dist/*.whl
+	@.smoke/bin/python -I -W error -c "$$SMOKE"
+	rm -rf .smoke
+
+clean: ## Away with everything that was made
+	rm -rf $(VENV) .smoke build dist htmlcov .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# ── The environment ─────────────────────────────────────────────────────────────
+# A stamp says what was installed; it is made anew when pyproject.toml changes.
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "Python 3.11 or newer is needed, and there is no '$(PYTHON)'."; \
+	  echo "Say where yours is: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Say where a newer one is: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "This Python cannot make virtual environments."; \
+	  echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	@echo "Installing what the demo needs into $(VENV) ..."
+	@$(PIP) install --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "Installing what development needs into $(VENV) ..."
+	@$(PIP) install --editable '.[dev]'
+	@touch $@

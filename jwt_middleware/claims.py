@@ -1,0 +1,75 @@
+"""The claims of a request: a mapping nobody can change under somebody else's feet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .errors import InvalidClaims
+
+RESERVED = frozenset(
+    ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "rgen", "rexp", "cnf")
+)
+"""Members the middleware sets or judges itself (RFC 7519 section 4.1, RFC 7800): an app
+cannot put them into a token."""
+
+
+class Claims(Mapping[str, Any]):
+    """A read-only view of a verified token's claims set (RFC 7519 section 4).
+
+    One instance may serve many requests, so lists and objects are handed out as copies:
+    changing one changes nothing but the copy.
+    """
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        self._members = dict(members)
+
+    def __getitem__(self, name: str) -> Any:
+        return _copy(self._members[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __repr__(self) -> str:
+        # The names only: values may be personal, and reprs end up in logs.
+        return f"<Claims {', '.join(self._members)}>"
+
+
+def _copy(value: Any) -> Any:
+    """A deep copy of what JSON can hold."""
+    if isinstance(value, dict):
+        return {name: _copy(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value
+
+
+def custom_claims(claims: Mapping[str, Any] | None, identity_claim: str) -> dict[str, Any]:
+    """The app's own claims as JSON will carry them (a tuple becomes a list), copied.
+
+    Raises `InvalidClaims` if one of them is reserved or cannot be written as JSON.
+    """
+    if not claims:
+        return {}
+    reserved = sorted((RESERVED | {identity_claim}).intersection(claims))
+    if reserved:
+        raise InvalidClaims(
+            f"claims may not set {', '.join(reserved)}: the middleware sets these itself. "
+            "Give them other names."
+        )
+    try:
+        text = json.dumps(dict(claims), allow_nan=False, ensure_ascii=False)
+        text.encode()  # half a surrogate pair has no UTF-8
+        own: dict[str, Any] = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidClaims(
+            "claims must be what JSON can hold: text, finite numbers, booleans, None, and lists "
+            "and string-keyed mappings of those"
+        ) from error
+    return own

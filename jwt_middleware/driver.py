@@ -1,0 +1,83 @@
+"""Two short loops that run a decision against the world, one sync and one async.
+
+A decision (see :mod:`jwt_middleware.flow`) is a generator. It does no I/O: it yields a
+:class:`Command` for whatever it needs to know or to have done, and is sent the answer.
+The loops know no verb; a :class:`World` does. So the decision is written once, and the
+sync and the async door cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from .errors import StoreUnavailable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One question to the world outside: ``port`` is whom to ask, ``verb`` what."""
+
+    port: str
+    verb: str
+    arguments: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+Asks: TypeAlias = Generator[Command, Any, T]
+"""A generator that asks commands and, in the end, returns a ``T``."""
+
+
+class World(Protocol):
+    """What answers commands in a sync program."""
+
+    def answer(self, command: Command, /) -> Any: ...
+
+
+class AsyncWorld(Protocol):
+    """What answers commands in an async program."""
+
+    async def answer(self, command: Command, /) -> Any: ...
+
+
+def run(steps: Asks[T], world: World) -> T:
+    """Run ``steps`` to their end. What the world raises arrives in them as `StoreUnavailable`."""
+    # Two try blocks, apart: an answer that raises StopIteration must not pass for an outcome.
+    resume, value = steps.send, None
+    while True:
+        try:
+            command = resume(value)
+        except StopIteration as outcome:
+            return outcome.value  # type: ignore[no-any-return]  # a generator's return is typed Any
+        try:
+            resume, value = steps.send, world.answer(command)
+        except Exception as failure:
+            resume, value = steps.throw, _unavailable(command, failure)
+
+
+async def arun(steps: Asks[T], world: AsyncWorld) -> T:
+    """The same loop as :func:`run`, for a world that must be awaited."""
+    resume, value = steps.send, None
+    while True:
+        try:
+            command = resume(value)
+        except StopIteration as outcome:
+            return outcome.value  # type: ignore[no-any-return]  # a generator's return is typed Any
+        try:
+            resume, value = steps.send, await world.answer(command)
+        except Exception as failure:
+            resume, value = steps.throw, _unavailable(command, failure)
+
+
+def _unavailable(command: Command, failure: Exception) -> Any:
+    """One kind of failure for the decision, whatever a driver or a user's hook raised."""
+    # The cause's own text may quote a connection URL: it is chained, never formatted here.
+    text = f"{command.port}.{command.verb} failed ({type(failure).__name__})"
+    error = StoreUnavailable(text, of_hook=command.port == "hooks")
+    error.__cause__ = failure
+    logging.getLogger("jwt_middleware").warning("%s", error, extra={"verb": command.verb})
+    return error

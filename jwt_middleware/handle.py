@@ -1,0 +1,424 @@
+"""`RequestAuth`: what a view sees of the middleware, and what it asks it to do.
+
+It is synchronous and pure in both worlds. It signs, and it *records*: nothing is stored or
+sent before the response starts, when :mod:`jwt_middleware.flow` carries out what stands
+here. So a view never touches a cookie, never waits for a store, and the last word wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .claims import RESERVED, Claims, custom_claims
+from .csrf import OriginPolicy
+from .errors import (
+    CrossSiteRequest,
+    MiddlewareNotInstalled,
+    NotAuthenticated,
+    PathIgnored,
+    ResponseStarted,
+    SessionsNotStored,
+)
+from .memory import ProcessMemory
+from .request import Request
+from .rotation import Row
+from .sessions import Session
+from .settings import Settings
+from .tokens import AccessToken, RefreshToken, TokenPair, Tokens
+from .transport import Channel, Presented, Transport
+
+CLAIMS_KEY = "jwt_middleware.claims"
+AUTH_KEY = "jwt_middleware.auth"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What decisions are made with, assembled once from one configuration."""
+
+    settings: Settings
+    tokens: Tokens
+    transport: Transport
+    origins: OriginPolicy
+    memory: ProcessMemory
+    has_load_claims: bool
+
+    @property
+    def stateless(self) -> bool:
+        return self.settings.session_store == "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A sign-in to be sent, and unless ``stored`` already, to be stored first."""
+
+    pair: TokenPair
+    channel: Channel | None
+    """Where its tokens go; None: only to the app, in the pair."""
+    stored: bool = False
+
+
+@dataclass(slots=True)
+class Intent:
+    """What the app asked for during the request."""
+
+    login: Login | None = None
+    logout: bool = False
+    everywhere: str | None = None
+    """The subject to sign out everywhere."""
+    claims: Mapping[str, Any] | None = None
+    """New claims for the session the request came with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reissue:
+    """A refresh token that signed the request in: what may go out is judged again later."""
+
+    row: Row
+    refresh: RefreshToken
+    session: Session
+    claims: Mapping[str, Any] | None
+    """Fresh from ``load_claims``; None: those of the session."""
+    renewal: bool
+    presented: Presented
+    """The tokens as they came."""
+
+
+class RequestAuth:
+    """Who the request is, and how to sign in, out, or change its claims.
+
+    Also serves as ``scope["user"]`` and ``scope["auth"]`` of Starlette and its relatives.
+    """
+
+    __slots__ = (
+        "access",
+        "carried",
+        "channel",
+        "claims",
+        "closed",
+        "intent",
+        "now",
+        "parts",
+        "presented_sessions",
+        "reason",
+        "reissue",
+        "request",
+        "unconfirmed",
+        "withheld_sessions",
+    )
+
+    def __init__(
+        self, parts: Parts, request: Request, now: float, access: AccessToken | None = None
+    ) -> None:
+        self.parts = parts
+        self.request = request
+        self.now = now
+        """Arrival of the request, seconds since the epoch."""
+        self.claims = None if access is None else access.claims
+        """The claims as they stand now; None when anonymous. To change them: `update`."""
+        self.reason: str | None = None
+        """Why the request is anonymous; None when somebody is signed in."""
+        self.channel: Channel | None = None
+        self.access = access
+        """The valid access token the request came with."""
+        self.carried: Session | None = None
+        """The session inside a valid stateless refresh token."""
+        self.presented_sessions: tuple[str, ...] = ()
+        """Sessions of the authentic tokens that came along, even expired ones."""
+        self.withheld_sessions: tuple[str, ...] = ()
+        """The same for tokens that do not count because another site caused the request."""
+        self.intent: Intent | None = None
+        self.reissue: Reissue | None = None
+        self.unconfirmed: tuple[str, int] | None = None
+        """Session and generation this request has proven the client to hold."""
+        self.closed: str | None = None
+        """Why nothing can be recorded any more: ``"started"`` or ``"ignored"``."""
+
+    # ── Who it is ────────────────────────────────────────────────────────────────
+
+    @property
+    def subject(self) -> str | None:
+        """Whom the claims name; None when anonymous."""
+        if self.claims is None:
+            return None
+        return str(self.claims[self.parts.settings.identity_claim])
+
+    @property
+    def session_id(self) -> str | None:
+        return None if self.claims is None else self.claims.get("sid")
+
+    @property
+    def is_authenticated(self) -> bool:
+        return self.claims is not None
+
+    @property
+    def reissued(self) -> bool:
+        """The request was signed in by its refresh token; new tokens are on their way."""
+        return self.reissue is not None and self.reissue.row.verdict.reissues
+
+    # What Starlette, FastAPI and Litestar expect of request.user and request.auth:
+
+    @property
+    def identity(self) -> str:
+        return self.subject or ""
+
+    @property
+    def display_name(self) -> str:
+        return self.subject or ""
+
+    @property
+    def scopes(self) -> list[str]:
+        """``authenticated``, and the scopes of the token (RFC 8693 section 4.2)."""
+        if self.claims is None:
+            return []
+        scope = self.claims.get("scope") or self.claims.get("scopes") or []
+        names = scope.split() if isinstance(scope, str) else scope
+        return ["authenticated", *(name for name in names if isinstance(name, str))]
+
+    # ── What to do about it ──────────────────────────────────────────────────────
+
+    def login(
+        self,
+        subject: str,
+        claims: Mapping[str, Any] | None = None,
+        *,
+        remember: bool = True,
+        cookies: bool | None = None,
+        cross_site: bool = False,
+        user_agent: str | None = None,
+        address: str | None = None,
+    ) -> TokenPair:
+        """Sign somebody in: a new session, always, that replaces the presented one.
+
+        The tokens go out with this response. ``remember=False``: a cookie that ends with the
+        browser. ``cookies``: True, cookies; False, only in the pair that is returned; None,
+        the way the request's own tokens came. ``cross_site=True`` allows a request that
+        another site caused (the form post of an identity provider). ``user_agent`` and
+        ``address`` are kept in the session for its owner to recognise it.
+
+        Raises `ResponseStarted`, `CrossSiteRequest`, `TokenTooLarge`, `InvalidClaims`.
+        """
+        self._check_open("login", "JWTAuth.issue()")
+        channel = self._delivery(cookies)
+        self._check_same_site("login", channel, cross_site)
+        tokens = self.parts.tokens
+        session = tokens.new_session(
+            checked_subject(subject),
+            custom_claims(claims, self.parts.settings.identity_claim),
+            persistent=remember,
+            now=self.now,
+            user_agent=user_agent,
+            address=address,
+        )
+        return self._sign_in(Login(self._fitting_pair(session, channel), channel))
+
+    def send(
+        self, pair: TokenPair, *, cookies: bool | None = None, cross_site: bool = False
+    ) -> None:
+        """Send a pair that `JWTAuth.issue` has stored, as if `login` had made it.
+
+        Raises `ResponseStarted`, `CrossSiteRequest`, `TokenTooLarge`.
+        """
+        self._check_open("send", "JWTAuth.issue()")
+        channel = self._delivery(cookies)
+        self._check_same_site("send", channel, cross_site)
+        self._check_fits(pair, channel)
+        self._sign_in(Login(pair, channel, stored=True))
+
+    def update(self, claims: Mapping[str, Any]) -> None:
+        """Replace the claims of the session; this response carries a new access token.
+
+        Raises `ResponseStarted`, `NotAuthenticated`, `TokenTooLarge`, `InvalidClaims`.
+        """
+        self._check_open("update", "JWTAuth.issue()")
+        if self.claims is None or self.session_id is None:
+            raise NotAuthenticated(
+                "update() changes the claims of a signed-in session, and this request has none. "
+                "Check is_authenticated first."
+            )
+        own = custom_claims(claims, self.parts.settings.identity_claim)
+        login = self.intent.login if self.intent is not None else None
+        if login is not None:
+            session = replace(login.pair.session, claims=own)
+            pair = self._fitting_pair(session, login.channel)
+            self._intent().login = replace(login, pair=pair)
+        elif self.parts.stateless and self.carried is None:
+            raise NotAuthenticated(
+                'with session_store "none" the claims live in the refresh token, and this '
+                "request came without a valid one."
+            )
+        issued = {name: self.claims[name] for name in self.claims if name in self._issued}
+        members = {**own, **issued}
+        self._check_access_fits(members)
+        self._intent().claims = own
+        self.claims = Claims(members)
+
+    @property
+    def _issued(self) -> frozenset[str]:
+        """Names of the claims that are ours, not the app's."""
+        return RESERVED | {self.parts.settings.identity_claim}
+
+    def logout(self, *, cross_site: bool = False) -> None:
+        """End the session of every authentic token that came along, even an expired one, and
+        clear the cookies. With ``session_store="none"`` only the cookies go: tokens that
+        were copied elsewhere live on until they expire.
+
+        Raises `ResponseStarted`, `CrossSiteRequest`.
+        """
+        self._check_open("logout", "JWTAuth.revoke()")
+        self._check_same_site("logout", self._delivery(None), cross_site)
+        self._sign_out()
+
+    def logout_everywhere(self, *, cross_site: bool = False) -> None:
+        """`logout`, and end every other session of the subject, too.
+
+        Raises `ResponseStarted`, `CrossSiteRequest`, `SessionsNotStored`.
+        """
+        self._check_open("logout_everywhere", "JWTAuth.revoke_subject()")
+        if self.parts.stateless:
+            raise SessionsNotStored(
+                'logout_everywhere() needs stored sessions, and session_store is "none". '
+                "Configure a store."
+            )
+        self._check_same_site("logout", self._delivery(None), cross_site)
+        subject = self.subject
+        self._sign_out()
+        if subject is not None:
+            self._intent().everywhere = subject
+
+    # ── For the flow ───────────────────────────────────────────────────────────────────
+
+    def admit(self, access: AccessToken) -> None:
+        """Signed in by a valid access token."""
+        self.access = access
+        self.signed_in(access.claims)
+
+    def signed_in(self, claims: Claims) -> None:
+        self.claims = claims
+        self.reason = None
+
+    def anonymous(self, reason: str) -> None:
+        self.claims = None
+        self.reason = reason
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is to be stored or sent for this request."""
+        return self.intent is None and self.reissue is None and self.unconfirmed is None
+
+    def _check_open(self, call: str, instead: str) -> None:
+        if self.closed == "ignored":
+            raise PathIgnored(
+                f"{call}() on a path listed in ignore_paths: the middleware adds nothing to "
+                "its response. Take the path off that list."
+            )
+        if self.closed is not None:
+            raise ResponseStarted(
+                f"{call}() came after the response had started, so its headers are gone. "
+                f"Call it earlier, or use {instead} here."
+            )
+
+    def _check_same_site(self, call: str, channel: Channel | None, cross_site: bool) -> None:
+        if cross_site:
+            self.presented_sessions += self.withheld_sessions
+            self.withheld_sessions = ()
+            return
+        if channel is not Channel.COOKIES:
+            return
+        if self.parts.origins.refuses(self.request):
+            raise CrossSiteRequest(
+                f"{call}() on a request that another site caused. Expected an Origin of this "
+                "host or one in trusted_origins; for a form post by an identity provider pass "
+                "cross_site=True."
+            )
+
+    def _delivery(self, cookies: bool | None) -> Channel | None:
+        if cookies is None:
+            return self.channel or self.parts.transport.default_channel
+        return Channel.COOKIES if cookies else None
+
+    def _fitting_pair(self, session: Session, channel: Channel | None) -> TokenPair:
+        pair = self.parts.tokens.pair(session, now=self.now)
+        self._check_fits(pair, channel)
+        return pair
+
+    def _check_fits(self, pair: TokenPair, channel: Channel | None) -> None:
+        if channel is Channel.COOKIES:
+            transport = self.parts.transport
+            transport.check_size(transport.access_cookie, pair.access_token)
+            transport.check_size(transport.refresh_cookie, pair.refresh_token)
+
+    def _check_access_fits(self, members: Mapping[str, Any]) -> None:
+        token = self.parts.tokens.sign_access(members)
+        if self._delivery(None) is Channel.COOKIES:
+            self.parts.transport.check_size(self.parts.transport.access_cookie, token)
+
+    def _intent(self) -> Intent:
+        if self.intent is None:
+            self.intent = Intent()
+        return self.intent
+
+    def _sign_in(self, login: Login) -> TokenPair:
+        intent = self._intent()
+        intent.login, intent.claims = login, None  # the last word wins
+        session = login.pair.session
+        members = self.parts.tokens.members(session, generation=session.generation, now=self.now)
+        self.signed_in(Claims(members))
+        return login.pair
+
+    def _sign_out(self) -> None:
+        intent = self._intent()
+        intent.login, intent.claims, intent.logout = None, None, True
+        self.anonymous("logged_out")
+
+
+def checked_subject(subject: str) -> str:
+    """A subject that can be put into a token. Raises ``TypeError`` or ``ValueError``."""
+    if not isinstance(subject, str):
+        raise TypeError(
+            f"the subject must be text, not {type(subject).__name__}: write str(user.id)"
+        )
+    if not subject:
+        raise ValueError("the subject must not be empty")
+    return subject
+
+
+# ── Finding it ───────────────────────────────────────────────────────────────────────
+
+current: ContextVar[RequestAuth | None] = ContextVar("jwt_middleware.current", default=None)
+"""The handle of the request this context serves; set and reset by the doors."""
+
+
+def get_auth(request: Any = None) -> RequestAuth:
+    """The `RequestAuth` of a request.
+
+    ``request``: any framework's request, a WSGI environ or an ASGI scope; without it, the
+    request this thread or task is serving. Raises `MiddlewareNotInstalled`.
+    """
+    found = current.get() if request is None else _slots(request).get(AUTH_KEY)
+    if not isinstance(found, RequestAuth):
+        raise MiddlewareNotInstalled(
+            "this request has not passed jwt_middleware. Wrap the whole app: "
+            "app.wsgi_app = JWTMiddleware(app.wsgi_app, secret_key=...) for Flask, "
+            "app = JWTMiddleware(app, secret_key=...) for ASGI. Test clients that bypass the "
+            "wrapped app (Flask's test_request_context, Django's test client) bypass it, too."
+        )
+    return found
+
+
+def get_claims(request: Any = None) -> Claims | None:
+    """The claims of a request as they stand now; None when anonymous. See `get_auth`."""
+    return get_auth(request).claims
+
+
+def _slots(request: Any) -> Mapping[str, Any]:
+    """The environ or scope behind a request object of whichever framework."""
+    if isinstance(request, Mapping) and AUTH_KEY in request:
+        return request
+    for name in ("environ", "scope", "META", "env"):
+        behind = getattr(request, name, None)
+        if isinstance(behind, Mapping) and AUTH_KEY in behind:
+            return behind
+    return {}

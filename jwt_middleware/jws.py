@@ -1,0 +1,134 @@
+"""Compact JWS, read strictly (RFC 7515 section 7.1, RFC 8725).
+
+One token has one spelling: unpadded canonical base64url, UTF-8 JSON without duplicate
+members, NaN or Infinity. What is looser than that has no honest sender and has been the
+way in of past attacks, so it is refused here, before any claim is looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, NamedTuple
+
+from .errors import InvalidToken
+
+MAX_DEPTH = 32
+"""How deep JSON may nest: more than any claims set needs, less than any stack bears."""
+
+_compact = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII).fullmatch
+
+# The last character of a segment whose length is 2 or 3 (mod 4) has unused low bits. They
+# must be zero, or one token would have several spellings (RFC 4648 section 3.5).
+_CANONICAL_TAIL = {0: None, 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+
+
+class CompactJWS(NamedTuple):
+    """The three parts; nothing is verified yet."""
+
+    header: str
+    payload: str
+    signature: bytes
+
+    @property
+    def signing_input(self) -> bytes:
+        """The bytes the signature is over (RFC 7515 section 5.1)."""
+        return f"{self.header}.{self.payload}".encode("ascii")
+
+
+def split(token: str, max_length: int) -> CompactJWS:
+    """Cut a token in three. ``max_length``: characters. Raises `InvalidToken`."""
+    if len(token) > max_length:
+        raise InvalidToken(f"longer than max_token_length ({max_length} characters)")
+    segments = _compact(token)
+    if segments is None:
+        raise InvalidToken("not three base64url segments")
+    header, payload, signature = segments.groups()
+    return CompactJWS(header, payload, decode_segment(signature))
+
+
+def decode_segment(segment: str) -> bytes:
+    """Canonical unpadded base64url (RFC 7515 section 2). Raises `InvalidToken`."""
+    surplus = len(segment) % 4
+    tail = _CANONICAL_TAIL.get(surplus, frozenset())
+    if tail is not None and segment[-1] not in tail:
+        raise InvalidToken("not canonical base64url")
+    return urlsafe_b64decode(segment + "==")
+
+
+def encode_segment(content: bytes) -> str:
+    """Unpadded base64url."""
+    return urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
+
+
+def encode_object(members: Mapping[str, Any]) -> str:
+    """A segment that holds a JSON object. Raises ``ValueError`` or ``TypeError`` like `json`."""
+    text = json.dumps(members, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return encode_segment(text.encode())
+
+
+def decode_object(segment: str) -> dict[str, Any]:
+    """The JSON object a segment holds, read strictly. Raises `InvalidToken`."""
+    try:
+        text = decode_segment(segment).decode("utf-8")
+        members = _decoder.decode(text)
+    except (ValueError, RecursionError):
+        # Also UnicodeDecodeError, JSONDecodeError and an integer of thousands of digits.
+        # "from None": the cause quotes the token.
+        raise InvalidToken("a segment is not strict JSON in UTF-8") from None
+    if not isinstance(members, dict):
+        raise InvalidToken("a segment is not a JSON object")
+    _refuse_lone_surrogates(text, members)
+    _refuse_depth(text, members)
+    return members
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member name stands twice")
+    return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("a number beyond all bounds")
+    return number
+
+
+def _refuse_constant(_name: str) -> None:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique_members, parse_float=_finite, parse_constant=_refuse_constant
+)
+
+
+def _refuse_lone_surrogates(text: str, members: dict[str, Any]) -> None:
+    # Raw ones cannot pass the UTF-8 decoder; only an escape can smuggle one in.
+    if "\\u" in text:
+        try:
+            json.dumps(members, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise InvalidToken("a string holds half a surrogate pair") from None
+
+
+def _refuse_depth(text: str, members: dict[str, Any]) -> None:
+    # Few openings cannot nest deep: only an unusual token pays for the walk.
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return
+    level: list[Any] = [members]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
+        ]
+    if level:
+        raise InvalidToken(f"JSON nested deeper than {MAX_DEPTH}")

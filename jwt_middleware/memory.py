@@ -1,0 +1,95 @@
+"""What one process remembers between requests, and may forget at any time.
+
+Nothing here is needed for a right answer: forgetting costs a signature check, a row read
+or a write that changes nothing. So all of it is bounded, and shared with nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+ENDED_SIZE = 4096
+"""Sessions ended by this process that it remembers, so that their access tokens stop here
+at once. A forgotten one stops when it expires, as on every other node."""
+
+SETTLE_PAUSE = 5.0
+"""Seconds without a new attempt to confirm or purge after one that failed."""
+
+PURGE_INTERVAL = 600.0
+"""Seconds between two opportunistic purges of a process."""
+
+PURGE_LIMIT = 500
+"""Rows one opportunistic purge deletes at most."""
+
+
+class Bounded(Generic[K, V]):
+    """A mapping of at most ``size`` entries that forgets the oldest half at a time.
+
+    Two dicts, young and old: a lookup is one or two dict reads and takes no lock, an entry
+    is dropped without a search for the oldest. An entry in steady use is put in again once
+    it has been forgotten.
+    """
+
+    __slots__ = ("_half", "_lock", "_old", "_young")
+
+    def __init__(self, size: int) -> None:
+        self._half = size // 2
+        self._young: dict[K, V] = {}
+        self._old: dict[K, V] = {}
+        self._lock = Lock()
+
+    def get(self, key: K) -> V | None:
+        value = self._young.get(key)
+        return value if value is not None else self._old.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        with self._lock:
+            if len(self._young) >= self._half:
+                self._old, self._young = self._young, {}
+            if self._half:
+                self._young[key] = value
+
+    def drop(self, key: K) -> None:
+        with self._lock:
+            self._young.pop(key, None)
+            self._old.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+
+@dataclass(slots=True)
+class ProcessMemory:
+    """The memory of one `JWTAuth` in one process."""
+
+    size: int
+    ended: dict[str | None, str] = field(init=False, default_factory=dict)
+    """Session id to the reason it ended, for sessions this process has seen end; see `end`."""
+    confirmed: Bounded[str, int] = field(init=False)
+    """Session id to the newest generation this process has confirmed."""
+    minted: Bounded[Any, Any] = field(init=False)
+    """The tokens as presented to the answer this process made after its own swap."""
+    store_opened: bool = False
+    """A process that only verifies never opens a store, not even to confirm."""
+    pause_until: float = 0.0
+    purge_again_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.confirmed = Bounded(max(self.size, 2))
+        self.minted = Bounded(max(self.size, 2))
+
+    def end(self, session_id: str, reason: str) -> None:
+        """Remember an end. A plain dict, since every request with a known token looks here."""
+        if len(self.ended) >= ENDED_SIZE:
+            for oldest in list(self.ended)[: ENDED_SIZE // 2]:
+                self.ended.pop(oldest, None)
+        self.ended[session_id] = reason
+
+    def has_confirmed(self, session_id: str, generation: int) -> bool:
+        known = self.confirmed.get(session_id)
+        return known is not None and known >= generation

@@ -1,0 +1,291 @@
+"""How tokens travel: in from a header or a cookie, out on the same channel.
+
+One channel a request. The first location in ``token_location`` that holds any of our
+tokens is the request's channel; the other one is invisible to it, for everything. A
+broken token in the first never falls through to the second: an attacker who can plant
+one kind must not be able to choose which is believed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import AnyStr, NamedTuple
+
+from werkzeug.http import dump_cookie
+
+from .errors import DuplicateCookie, InvalidRequest, TokenError, TokenTooLarge
+from .request import Request
+from .settings import Settings
+
+COOKIE_LIMIT = 4096
+"""Bytes of name and value a browser keeps (RFC 6265bis section 5.6)."""
+
+_CACHING = frozenset(
+    (
+        "cache-control",
+        "expires",
+        "cdn-cache-control",
+        "cloudflare-cdn-cache-control",
+        "surrogate-control",
+        "x-accel-expires",
+    )
+)
+_HOST = re.compile(r"(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*", re.ASCII).fullmatch
+
+
+class Channel(Enum):
+    """Where the tokens of a request travel."""
+
+    HEADERS = "headers"
+    COOKIES = "cookies"
+
+
+class Presented(NamedTuple):
+    """The tokens of a request as they came; nothing is verified yet."""
+
+    channel: Channel | None
+    access: str | None = None
+    refresh: str | None = None
+    fault: TokenError | None = None
+    """What was wrong with the way they came: then neither counts."""
+
+
+@dataclass(slots=True)
+class Additions:
+    """What phase B adds to the headers of a response."""
+
+    fields: Sequence[tuple[str, str]] = ()
+    expose: Sequence[str] = ()
+    """Names a cross-origin script must be allowed to read, if CORS allows it anything."""
+
+    def apply(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The app's headers with these added. What the app says is kept, but for caching:
+        a response that carries tokens is nobody else's (RFC 9111 section 3)."""
+        kept = [(name, value) for name, value in headers if name.lower() not in _CACHING]
+        kept.append(("Cache-Control", "no-store"))
+        kept.extend(self.fields)
+        cors = any(name.lower() == "access-control-allow-origin" for name, _ in kept)
+        if self.expose and cors:
+            kept = merge_list(kept, "Access-Control-Expose-Headers", ",".join(self.expose), ",")
+        return kept
+
+
+class Transport:
+    """Finds and delivers tokens as one configuration says."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._locations = tuple(Channel(location) for location in settings.token_location)
+        self.uses_cookies = Channel.COOKIES in self._locations
+        self.access_cookie = settings.access_cookie
+        self.refresh_cookie = settings.refresh_cookie
+        scheme = re.escape(settings.header_type)
+        space = " +" if scheme else ""
+        token68 = r"([A-Za-z0-9._~+/-]+=*)"  # RFC 7235 section 2.1
+        flags = re.IGNORECASE | re.ASCII
+        self._credentials = re.compile(scheme + space + token68, flags).fullmatch
+        self._our_scheme = re.compile(rf"(?:^|,)[ \t]*{scheme}(?:[ \t,]|$)", flags).search
+
+    @property
+    def default_channel(self) -> Channel:
+        """For a login on a request that came without tokens."""
+        return Channel.COOKIES if self.uses_cookies else Channel.HEADERS
+
+    # ── In ───────────────────────────────────────────────────────────────────────
+
+    def glance(self, request: Request) -> str | None:
+        """The access token, where it is plain to see; None: look properly, with `locate`.
+
+        Never another token than `locate` finds: this is the short way to the common answer.
+        """
+        if self._locations[0] is Channel.HEADERS and (request.authorization or request.refresh):
+            credentials = self._credentials(request.authorization or "")
+            return credentials[1] if credentials is not None else None
+        if self.uses_cookies and request.cookie and not request.unsafe:
+            try:
+                return find_cookie(request.cookie, self.access_cookie)
+            except DuplicateCookie:
+                return None
+        return None
+
+    def locate(self, request: Request) -> Presented:
+        """The tokens of the first location that holds any."""
+        for channel in self._locations:
+            try:
+                if channel is Channel.HEADERS:
+                    access = self._bearer(request.authorization)
+                    refresh = request.refresh or None
+                elif request.cookie is None:
+                    continue
+                else:
+                    access = find_cookie(request.cookie, self.access_cookie)
+                    refresh = find_cookie(request.cookie, self.refresh_cookie)
+            except TokenError as fault:
+                return Presented(channel, fault=fault)
+            if access is not None or refresh is not None:
+                return Presented(channel, access, refresh)
+        return Presented(None)
+
+    def _bearer(self, field: str | None) -> str | None:
+        """The token of an Authorization field (RFC 6750 section 2.1); None: not ours."""
+        if not field:
+            return None
+        credentials = self._credentials(field.strip(" \t"))
+        if credentials is not None:
+            return credentials[1]
+        if self._our_scheme(field):
+            raise InvalidRequest("malformed or ambiguous Authorization")
+        return None
+
+    # ── Out ──────────────────────────────────────────────────────────────────────
+
+    def check_size(self, name: str, token: str) -> None:
+        """Raises `TokenTooLarge` if a browser would drop the cookie without a word."""
+        size = len(name) + len(token)
+        if size > COOKIE_LIMIT:
+            raise TokenTooLarge(
+                f"the cookie {name} would be {size} bytes, and browsers drop those over "
+                f"{COOKIE_LIMIT}. Put ids into the claims and look the rest up."
+            )
+
+    def deliver(
+        self,
+        channel: Channel,
+        *,
+        access: str,
+        refresh: str | None,
+        max_age: float | None,
+    ) -> Additions:
+        """Tokens on their way out. ``max_age``: seconds, None for a session cookie."""
+        if channel is Channel.HEADERS:
+            settings = self._settings
+            fields = [(settings.access_response_header, access)]
+            if refresh is not None:
+                fields.append((settings.refresh_header_name, refresh))
+            return Additions(fields, [name for name, _ in fields])
+        self.check_size(self.access_cookie, access)
+        fields = [self._set_cookie(self.access_cookie, access, max_age)]
+        if refresh is not None:
+            fields.append(self._set_cookie(self.refresh_cookie, refresh, max_age))
+        return Additions(fields)
+
+    def clear(self) -> list[tuple[str, str]]:
+        """Expire our cookies, with the attributes they were set with."""
+        return [self._set_cookie(name, "", 0) for name in (self.access_cookie, self.refresh_cookie)]
+
+    def clear_variants(self, request: Request) -> list[tuple[str, str]]:
+        """Expire cookies of our names under another Domain or Path.
+
+        Such a cookie was set by a sibling host or by an older configuration. It comes along
+        with every request as a duplicate, and would lock its owner out for good.
+        """
+        settings = self._settings
+        ours = (settings.cookie_domain, settings.cookie_path)
+        return [
+            self._set_cookie(name, "", 0, domain=domain, path=path)
+            for name in (self.access_cookie, self.refresh_cookie)
+            if not name.startswith("__Host-")  # of these a browser keeps only one
+            for domain in (None, *_parent_domains(request.header("host")))
+            for path in _path_variants(request.path, settings.cookie_path)
+            if (domain, path) != ours
+        ]
+
+    def names_our_cookie(self, headers: Iterable[tuple[str, str]]) -> bool:
+        """Whether the app itself sets one of our cookies: then its word counts, not ours."""
+        return any(
+            name.lower() == "set-cookie"
+            and value.partition("=")[0].strip() in (self.access_cookie, self.refresh_cookie)
+            for name, value in headers
+        )
+
+    def _set_cookie(
+        self,
+        name: str,
+        value: str,
+        max_age: float | None,
+        **place: str | None,
+    ) -> tuple[str, str]:
+        settings = self._settings
+        text = dump_cookie(
+            name,
+            value,
+            max_age=None if max_age is None else int(max_age),
+            expires=0 if max_age == 0 else None,
+            path=place.get("path", settings.cookie_path),
+            domain=place.get("domain", settings.cookie_domain),
+            secure=settings.cookie_secure,
+            httponly=settings.cookie_httponly,
+            samesite=settings.cookie_samesite,
+            partitioned=settings.cookie_partitioned,
+            max_size=0,
+        )
+        return ("Set-Cookie", text)
+
+
+def find_cookie(field: str, name: str) -> str | None:
+    """The value of a cookie by its exact name; None if absent or empty.
+
+    Scanned by hand, since this is most of what a request with a known token costs: it looks
+    for the name and then at its surroundings, so other cookies are never parsed. Each
+    character is looked at a bounded number of times. Only SP and HTAB are trimmed; nothing is
+    unquoted or decoded. Raises `DuplicateCookie` if it came twice with different values.
+    """
+    found: str | None = None
+    at = field.find(name)
+    while at != -1:
+        after = at + len(name)
+        before = at - 1
+        while before >= 0 and field[before] in " \t":
+            before -= 1
+        if before < 0 or field[before] == ";":
+            end = field.find(";", after)
+            end = len(field) if end == -1 else end
+            rest = field[after:end].lstrip(" \t")
+            if rest.startswith("="):
+                value = rest[1:].strip(" \t")
+                if found is not None and value != found:
+                    raise DuplicateCookie("a token cookie came twice with different values")
+                found = value
+            after = end
+        at = field.find(name, after)
+    return found or None
+
+
+def merge_list(
+    headers: Iterable[tuple[AnyStr, AnyStr]], name: AnyStr, value: AnyStr, comma: AnyStr
+) -> list[tuple[AnyStr, AnyStr]]:
+    """Headers in which the list field ``name`` (RFC 9110 section 5.6.1) also holds ``value``.
+
+    For text (WSGI) and bytes (ASGI) alike; ``comma`` is "," in the same type. ``Vary: *``
+    already says more than any name.
+    """
+    merged = list(headers)
+    wanted = name.lower()
+    for index, (field, content) in enumerate(merged):
+        if field.lower() == wanted:
+            items = comma.join(content.lower().split()).split(comma)
+            if value.lower() not in items and content.strip() not in ("*", b"*"):
+                merged[index] = (field, content + comma + value if content else value)
+            return merged
+    merged.append((name, value))
+    return merged
+
+
+def _parent_domains(host: str | None) -> list[str]:
+    """The domains a cookie for this host may have been set on, but for the topmost."""
+    name = (host or "").rpartition(":")[0] or (host or "")
+    if not _HOST(name.lower()):
+        return []
+    labels = name.lower().split(".")
+    return [".".join(labels[start:]) for start in range(len(labels) - 1)]
+
+
+def _path_variants(path: str, own: str) -> list[str]:
+    """The root, our own path, and each folder above the request's page, at most five."""
+    segments = [segment for segment in path.split("/") if segment]
+    folders = ["/" + "/".join(segments[:depth]) for depth in range(len(segments) + 1)]
+    plain = [folder for folder in folders if re.fullmatch(r"[A-Za-z0-9/._~-]+", folder)]
+    return list(dict.fromkeys(["/", own, *plain]))[:5]

@@ -1,0 +1,214 @@
+"""The WSGI door (PEP 3333): environ to `Request`, and a wrapped ``start_response``.
+
+    app.wsgi_app = JWTMiddleware(app.wsgi_app, secret_key=SECRET)
+
+Wrap outermost, so that error pages carry the new cookies, too. Do *not* put it behind a
+middleware that answers by itself from a cache: reissued tokens must not be stored.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeAlias, Unpack
+
+from .auth import JWTAuth
+from .driver import run
+from .events import EventHook
+from .flow import NOTHING
+from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current
+from .refusals import Refusal
+from .request import Request
+from .settings import Settings, SettingsKeywords
+from .transport import Additions, merge_list
+from .world import LoadClaims
+
+Environ: TypeAlias = dict[str, Any]
+WSGIApp: TypeAlias = Callable[..., Iterable[bytes]]
+
+
+class JWTMiddleware:
+    """Signs requests in for the WSGI app behind it.
+
+    Give it a `JWTAuth`, or what a `JWTAuth` takes: settings as keywords, ``load_claims``,
+    ``on_event``, ``clock``. Raises `ConfigurationError`.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        auth: JWTAuth | Settings | None = None,
+        *,
+        load_claims: LoadClaims | None = None,
+        on_event: EventHook | None = None,
+        clock: Callable[[], float] = time.time,
+        **settings: Unpack[SettingsKeywords],
+    ) -> None:
+        if not isinstance(auth, JWTAuth):
+            auth = JWTAuth(
+                auth, load_claims=load_claims, on_event=on_event, clock=clock, **settings
+            )
+        auth.check_sync()
+        self.app = app
+        self.auth = auth
+        self._flow = auth.flow
+        self._clock = auth.clock
+        self._varies = "cookies" in auth.settings.token_location
+        self._header_key = _environ_key(auth.settings.header_name)
+        self._refresh_key = _environ_key(auth.settings.refresh_header_name)
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        now = self._clock()
+        path = environ.get("PATH_INFO", "")
+        request = Request(
+            environ["REQUEST_METHOD"],
+            path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace"),
+            raw_path=environ.get("RAW_URI") or environ.get("REQUEST_URI"),
+            authorization=environ.get(self._header_key),
+            refresh=environ.get(self._refresh_key),
+            cookie=environ.get("HTTP_COOKIE"),
+            header=partial(_header, environ),
+            mount=environ.get("SCRIPT_NAME", ""),
+            query=environ.get("QUERY_STRING", ""),
+        )
+        auth = self._flow.glance(request, now)
+        if auth is None:
+            arrival = run(self._flow.arrive(request, now), self.auth.world)
+            if arrival.refusal is not None:
+                return self._refuse(arrival.refusal, start_response)
+            auth = arrival.auth
+        environ[CLAIMS_KEY], environ[AUTH_KEY] = auth.claims, auth
+        environ.pop("REMOTE_USER", None)
+        environ.pop("AUTH_TYPE", None)
+        if auth.claims is not None:
+            subject = auth.identity if auth.access is None else auth.access.subject
+            environ["REMOTE_USER"] = subject if subject.isascii() else _as_native(subject)
+            environ["AUTH_TYPE"] = "Bearer"
+        if auth.closed == "ignored":
+            return self.app(environ, start_response)
+        return self._serve(auth, environ, start_response)
+
+    def _serve(
+        self, auth: RequestAuth, environ: Environ, start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        additions: Additions | None = None
+        refusal: Refusal | None = None
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            nonlocal additions, refusal
+            if additions is None:
+                additions = NOTHING
+                if auth.intent is None and auth.reissue is None:
+                    auth.closed = "started"
+                else:
+                    outcome = self._respond(auth, status, headers)
+                    if isinstance(outcome, Refusal):
+                        refusal = outcome
+                    else:
+                        additions = outcome
+            if refusal is not None:
+                self._refuse(refusal, start_response)
+                return _discard
+            if additions.fields:
+                headers = list(self._flow.merge(additions, headers))
+            if self._varies:
+                headers = merge_list(headers, "Vary", "Cookie", ",")
+            more = () if exc_info is None else (exc_info,)
+            write = start_response(status, headers, *more)
+            if not auth.quiet:
+                run(self._flow.settle(auth, self._clock()), self.auth.world)
+            return write
+
+        previous = current.get()
+        current.set(auth)
+        try:
+            body = self.app(environ, start)
+        except BaseException:
+            current.set(previous)
+            raise
+        # Lists, tuples and the server's own file wrapper pass as they are, so that
+        # Content-Length and sendfile survive.
+        if refusal is None and (type(body) in _COMPLETE or _is_wrapped_file(body, environ)):
+            current.set(previous)
+            return body
+        return _Body(body, lambda: refusal, previous)
+
+    def _respond(
+        self, auth: RequestAuth, status: str, headers: list[tuple[str, str]]
+    ) -> Additions | Refusal:
+        steps = self._flow.respond(auth, int(status[:3]), headers, self._clock())
+        return run(steps, self.auth.world)
+
+    def _refuse(self, refusal: Refusal, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        headers = list(refusal.headers)
+        if self._varies:
+            headers = merge_list(headers, "Vary", "Cookie", ",")
+        start_response(refusal.status_line, headers)
+        return [refusal.body]
+
+
+class _Body:
+    """The app's lazy body, in the context of its request.
+
+    A generator app calls ``start_response`` late, on its first step: if that found that a
+    login or logout could not be stored, the refusal takes the place of what it yields.
+    """
+
+    def __init__(
+        self,
+        body: Iterable[bytes],
+        refusal: Callable[[], Refusal | None],
+        previous: RequestAuth | None,
+    ) -> None:
+        self._body = body
+        self._refusal = refusal
+        self._previous = previous
+        self._steps = self._iterate()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._steps
+
+    def _iterate(self) -> Iterator[bytes]:
+        if self._refusal() is None:
+            for chunk in self._body:
+                if self._refusal() is not None:
+                    break
+                yield chunk
+        refused = self._refusal()
+        if refused is not None:
+            yield refused.body
+
+    def close(self) -> None:
+        current.set(self._previous)
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()
+
+
+_COMPLETE = frozenset((list, tuple))
+
+
+def _is_wrapped_file(body: object, environ: Environ) -> bool:
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(body, wrapper)
+
+
+def _discard(data: bytes) -> None:
+    """``write()`` of a response that was replaced."""
+
+
+def _environ_key(name: str) -> str:
+    """A request header's key in the environ (RFC 3875 section 4.1.18)."""
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+def _header(environ: Environ, name: str) -> str | None:
+    value = environ.get(_environ_key(name))
+    return value if isinstance(value, str) else None
+
+
+def _as_native(text: str) -> str:
+    """Text as WSGI has it: bytes, each as one character (PEP 3333)."""
+    return text.encode().decode("latin-1")

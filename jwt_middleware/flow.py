@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 from .claims import Claims, custom_claims
 from .driver import Asks, Command
-from .errors import InvalidToken, StoreUnavailable, TokenTooLarge
+from .errors import StoreUnavailable, TokenTooLarge
 from .events import Event, EventName
 from .handle import Intent, Login, Parts, Reissue, RequestAuth
 from .memory import PURGE_INTERVAL, PURGE_LIMIT, SETTLE_PAUSE
@@ -38,7 +38,7 @@ from .refusals import Refusal, refuse, to_login, unavailable
 from .request import PathRules, Request
 from .rotation import TABLE, Presented, Row, Verdict, judge, swap_forward, swap_to_successor
 from .sessions import Session, store
-from .tokens import AccessToken, RefreshToken
+from .tokens import AccessToken, RefreshToken, Verified
 from .transport import Additions, Channel
 from .transport import Presented as PresentedTokens
 
@@ -55,17 +55,6 @@ class Arrival(NamedTuple):
 
     auth: RequestAuth
     refusal: Refusal | None = None
-
-
-@dataclass(slots=True)
-class Tokens:
-    """The tokens of a request, verified."""
-
-    access: AccessToken | None = None
-    access_state: str = "missing"
-    """``"valid"``, ``"missing"``, ``"expired"`` or ``"invalid"``."""
-    refresh: RefreshToken | None = None
-    refresh_state: str = "missing"
 
 
 class Flow:
@@ -141,62 +130,36 @@ class Flow:
         if presented.channel is None:
             auth.anonymous("missing")
             return
-        tokens = self._verify(presented, auth.now)
-        sessions = _session_ids(tokens)
+        verified = self.parts.tokens.verify(presented.access, presented.refresh, now=auth.now)
         if presented.channel is Channel.COOKIES and self.parts.origins.refuses(auth.request):
-            auth.withheld_sessions = sessions
+            auth.withheld_sessions = verified.session_ids
             auth.anonymous("csrf")
             yield from _emit(auth, "csrf_refused")
             return
-        auth.presented_sessions = sessions
-        if tokens.refresh is not None and tokens.refresh_state == "valid":
-            auth.carried = tokens.refresh.session
-        if tokens.access is not None and tokens.access_state == "valid":
-            yield from self._with_access(auth, tokens.access, tokens, presented)
+        auth.arrived(presented.channel, verified)
+        if verified.access_state == "valid":
+            yield from self._with_access(auth, verified, presented)
         else:
-            yield from self._without_access(auth, tokens, presented)
-
-    def _verify(self, presented: PresentedTokens, now: float) -> Tokens:
-        found = Tokens()
-        reader, leeway = self.parts.tokens, self.parts.settings.leeway
-        if presented.access is not None:
-            try:
-                found.access = reader.read_access(presented.access, now=now)
-                found.access_state = "expired" if found.access.expired(now) else "valid"
-            except InvalidToken:
-                found.access_state = "invalid"
-        if presented.refresh is not None:
-            try:
-                found.refresh = reader.read_refresh(presented.refresh)
-                expired = now >= found.refresh.expires_at + leeway
-                found.refresh_state = "expired" if expired else "valid"
-            except InvalidToken:
-                found.refresh_state = "invalid"
-        return found
+            yield from self._without_access(auth, verified, presented)
 
     # ── Rows 1 and 3: the access token is valid ──────────────────────────────────
 
     def _with_access(
-        self,
-        auth: RequestAuth,
-        access: AccessToken,
-        tokens: Tokens,
-        presented: PresentedTokens,
+        self, auth: RequestAuth, verified: Verified, presented: PresentedTokens
     ) -> Asks[None]:
+        access, refresh = verified.access, verified.refresh
+        assert access is not None  # noqa: S101  # its state is "valid"
         if access.session_id in self.parts.memory.ended:
             auth.anonymous("revoked")
             return
         auth.admit(access)
-        if not access.settled and access.session_id is not None:
-            auth.unconfirmed = (access.session_id, access.generation)
-        refresh = tokens.refresh
-        if refresh is None or presented.refresh is None:
-            return
-        renewal = self._renews(access, tokens, auth.now)
-        early = tokens.refresh_state == "valid" and (
-            auth.now >= access.expires_at - self.parts.settings.reissue_within
+        self._note_proof(auth, access)
+        early = (
+            verified.refresh_state == "valid"
+            and auth.now >= access.expires_at - self.parts.settings.reissue_within
         )
-        if not (renewal or early) or not _same_session(access, refresh):
+        renewal = self._renews(verified, auth.now)
+        if refresh is None or not verified.same_session or not (early or renewal):
             return
         try:
             yield from self._sign_in(auth, refresh, presented, renewal=renewal)
@@ -207,13 +170,23 @@ class Flow:
             if auth.reason in ("superseded", "invalid_token"):
                 auth.admit(access)  # this refresh token is worth nothing; the session lives
 
-    def _renews(self, access: AccessToken, tokens: Tokens, now: float) -> bool:
+    def _note_proof(self, auth: RequestAuth, access: AccessToken) -> None:
+        """A token that came back from a client proves what the client holds."""
+        if access.settled or access.session_id is None:
+            return
+        if self.parts.memory.has_confirmed(access.session_id, access.generation):
+            access.settled = True
+        else:
+            auth.unconfirmed = (access.session_id, access.generation)
+
+    def _renews(self, verified: Verified, now: float) -> bool:
         """Row 3: the refresh token has expired before its access token."""
-        settings = self.parts.settings
+        access = verified.access
         return (
-            settings.renew_refresh
+            self.parts.settings.renew_refresh
             and not self.parts.stateless
-            and tokens.refresh_state == "expired"
+            and verified.refresh_state == "expired"
+            and access is not None
             and access.refresh_expires_at is not None
             and now >= access.refresh_expires_at
         )
@@ -221,17 +194,17 @@ class Flow:
     # ── Rows 2 and 4: it is not ──────────────────────────────────────────────────
 
     def _without_access(
-        self, auth: RequestAuth, tokens: Tokens, presented: PresentedTokens
+        self, auth: RequestAuth, verified: Verified, presented: PresentedTokens
     ) -> Asks[None]:
-        state, refresh = tokens.access_state, tokens.refresh
-        reason = _REASONS[state]
+        state, refresh = verified.access_state, verified.refresh
+        reason = "invalid_token" if state == "invalid" else state
         if state not in self.parts.settings.reissue_on:
             auth.anonymous(reason)
-        elif refresh is None or presented.refresh is None:
-            auth.anonymous("invalid_token" if tokens.refresh_state == "invalid" else reason)
-        elif tokens.refresh_state == "expired":
+        elif refresh is None:
+            auth.anonymous("invalid_token" if verified.refresh_state == "invalid" else reason)
+        elif verified.refresh_state == "expired":
             auth.anonymous("expired")
-        elif tokens.access is not None and not _same_session(tokens.access, refresh):
+        elif verified.access is not None and not verified.same_session:
             auth.anonymous("invalid_token")
         else:
             yield from self._sign_in(auth, refresh, presented, renewal=False)
@@ -330,38 +303,37 @@ class Flow:
     ) -> Asks[Additions | Refusal]:
         """Phase B, once a request: what is added to the response, or what replaces it."""
         auth.closed = "started"
-        muted = self._muted(auth, status, headers)
         intent = auth.intent
-        if intent is not None and _stands(intent, status):
-            try:
-                return (yield from self._carry_out(auth, intent, status, muted, now))
-            except StoreUnavailable:
-                yield from _emit(auth, "store_unavailable")
-                return unavailable("not_stored", auth.request)
-        if muted or auth.reissue is None or not auth.reissue.row.verdict.reissues:
-            return NOTHING
         try:
+            if intent is not None and _stands(intent, auth.request, status):
+                return (yield from self._carry_out(auth, intent, status, headers, now))
+            if auth.reissue is None or self._muted(auth, status, headers):
+                return NOTHING
             return (yield from self._reissue(auth, auth.reissue, now))
         except StoreUnavailable:
-            # No cookies: the client tries again with what it has.
             yield from _emit(auth, "store_unavailable")
+            if intent is not None and _stands(intent, auth.request, status):
+                # Nobody is told that something happened which did not.
+                return unavailable("not_stored", auth.request)
         except TokenTooLarge:
             yield from _emit(auth, "oversized")
+        # No tokens: the client tries again with what it has.
         return NOTHING
 
     def _muted(self, auth: RequestAuth, status: int, headers: Headers) -> bool:
         """No token may travel on this response."""
-        if auth.request.method == "HEAD" or status == 304:
-            return True  # a cache would merge it into a response it has stored
+        if _stored_by_caches(auth.request, status):
+            return True
         if auth.channel is Channel.HEADERS and auth.request.websocket:
             return True
         return self.parts.transport.names_our_cookie(headers)
 
     def _carry_out(
-        self, auth: RequestAuth, intent: Intent, status: int, muted: bool, now: float
+        self, auth: RequestAuth, intent: Intent, status: int, headers: Headers, now: float
     ) -> Asks[Additions | Refusal]:
         """Store what the app asked for, then tell the client."""
-        login = intent.login if status < 500 else None
+        muted = self._muted(auth, status, headers)
+        login = intent.login if _keeps_logins(auth.request, status) else None
         if intent.everywhere is not None:
             yield from self._end_subject(auth, intent.everywhere, now)
         if login is not None:
@@ -445,10 +417,8 @@ class Flow:
         if muted:
             return NOTHING
         if reissue is not None:
-            # Also after LATE, which sends nothing: its client soon asks with a newer token.
-            reissues = reissue.row.verdict.reissues
             fresh = replace(reissue, session=session, claims=claims)
-            return (yield from self._reissue(auth, fresh, now)) if reissues else NOTHING
+            return (yield from self._reissue(auth, fresh, now))
         return self._deliver(auth, session, access.generation if access else 0, now)
 
     def _update_carried(
@@ -463,6 +433,8 @@ class Flow:
 
     def _reissue(self, auth: RequestAuth, reissue: Reissue, now: float) -> Asks[Additions]:
         """What the refresh token that signed this request in is worth now, in tokens."""
+        if not reissue.row.verdict.reissues:
+            return NOTHING  # LATE: its client has, or will ask with, a newer token
         minted = self._recall(reissue.presented, now)
         if minted is not None and minted.reissue is reissue:
             return minted.additions
@@ -531,7 +503,8 @@ class Flow:
         if row.verdict is not Verdict.REPLAY or asked_for_access_only:
             yield from _emit(auth, "reissued", session.id)
             return self._deliver(auth, session, refresh.generation, now)
-        late = now > session.rotated_at + self.parts.settings.rotation_grace
+        settled_at = max(session.rotated_at, session.confirmed_at)
+        late = now > settled_at + self.parts.settings.rotation_grace
         yield from _emit(auth, "lost_response" if late else "replayed", session.id)
         return self._deliver(auth, session, session.generation, now, with_refresh=True)
 
@@ -623,24 +596,22 @@ class Minted:
 
 REPLAY = next(row for row in TABLE if row.verdict is Verdict.REPLAY)
 
-_REASONS = {"missing": "missing", "expired": "expired", "invalid": "invalid_token"}
+
+def _stands(intent: Intent, request: Request, status: int) -> bool:
+    """Whether the app's wish outlives this response; a logout always does."""
+    return intent.logout or _keeps_logins(request, status)
 
 
-def _stands(intent: Intent, status: int) -> bool:
-    """A failed response takes a login and new claims back; a logout always stands."""
-    if intent.logout or intent.everywhere is not None:
-        return True
-    return status < 500
+def _keeps_logins(request: Request, status: int) -> bool:
+    """A failed response takes a login and new claims back; one that can carry no token
+    could not tell its client about them."""
+    return status < 500 and not _stored_by_caches(request, status)
 
 
-def _same_session(access: AccessToken, refresh: RefreshToken) -> bool:
-    return access.session_id == refresh.session_id and access.subject == refresh.subject
-
-
-def _session_ids(tokens: Tokens) -> tuple[str, ...]:
-    """Of every authentic token, expired or not."""
-    ids = (token.session_id for token in (tokens.access, tokens.refresh) if token is not None)
-    return tuple(dict.fromkeys(one for one in ids if one is not None))
+def _stored_by_caches(request: Request, status: int) -> bool:
+    """A cache merges the headers of these into a response it has stored already
+    (RFC 9111 sections 3.2 and 4.3.5): no cookie may be among them."""
+    return request.method == "HEAD" or status == 304
 
 
 def _swapped(

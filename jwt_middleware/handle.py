@@ -27,7 +27,7 @@ from .request import Request
 from .rotation import Row
 from .sessions import Session
 from .settings import Settings
-from .tokens import AccessToken, RefreshToken, TokenPair, Tokens
+from .tokens import AccessToken, RefreshToken, TokenPair, Tokens, Verified
 from .transport import Channel, Presented, Transport
 
 CLAIMS_KEY = "jwt_middleware.claims"
@@ -112,6 +112,7 @@ class RequestAuth:
     def __init__(
         self, parts: Parts, request: Request, now: float, access: AccessToken | None = None
     ) -> None:
+        # This runs for every request: what a glance does not need is looked up in _complete.
         self.parts = parts
         self.request = request
         self.now = now
@@ -290,6 +291,13 @@ class RequestAuth:
 
     # ── For the flow ───────────────────────────────────────────────────────────────────
 
+    def arrived(self, channel: Channel | None, verified: Verified) -> None:
+        """What came along, as far as it is authentic."""
+        self.channel = channel
+        self.presented_sessions = verified.session_ids
+        if verified.refresh is not None and verified.refresh_state == "valid":
+            self.carried = verified.refresh.session
+
     def admit(self, access: AccessToken) -> None:
         """Signed in by a valid access token."""
         self.access = access
@@ -319,6 +327,14 @@ class RequestAuth:
                 f"{call}() came after the response had started, so its headers are gone. "
                 f"Call it earlier, or use {instead} here."
             )
+        if self.channel is None and self.access is not None:
+            self._complete()
+
+    def _complete(self) -> None:
+        """Look up what a glance left out: it saw a valid access token and looked no further."""
+        presented = self.parts.transport.locate(self.request)
+        verified = self.parts.tokens.verify(presented.access, presented.refresh, now=self.now)
+        self.arrived(presented.channel, verified)
 
     def _check_same_site(self, call: str, channel: Channel | None, cross_site: bool) -> None:
         if cross_site:

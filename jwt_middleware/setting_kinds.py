@@ -187,23 +187,22 @@ _FORBIDDEN_HEADERS = frozenset(
 
 
 def text(value: object) -> str:
-    """A string that is not empty and holds only printable characters."""
-    if isinstance(value, str) and value.strip() and value.isprintable():
-        return value.strip()
-    raise Unfit(f"is {shown(value)}; give a string of printable characters that is not empty")
+    """A string of printable characters, not empty and without blanks around it."""
+    if isinstance(value, str) and value and value.isprintable() and value == value.strip():
+        return value
+    raise Unfit(f"is {shown(value)}; give a string of printable characters, not empty or padded")
 
 
 def token(value: object) -> str:
     """A name of RFC 9110's ``token`` characters: no spaces, no separators, ASCII only."""
-    if isinstance(value, str) and _TOKEN.fullmatch(value.strip()):
-        return value.strip()
+    if isinstance(value, str) and _TOKEN.fullmatch(value):
+        return value
     raise Unfit(f"is {shown(value)}; give a name of ASCII letters, digits and !#$%&'*+-.^_`|~")
 
 
 def scheme(value: object) -> str:
     """An authentication scheme (RFC 9110 section 11.1), or "" for a bare token."""
-    is_bare = isinstance(value, str) and not value.strip()
-    return "" if is_bare else token(value)
+    return "" if value == "" else token(value)
 
 
 def header_name(value: object) -> str:
@@ -251,8 +250,8 @@ _WEB_URL = re.compile(r"https?://[!-\[\]-~]+", re.IGNORECASE)
 
 def cookie_domain(value: object) -> str:
     """A host name, in lower case; one leading dot is dropped (RFC 6265 section 5.2.3)."""
-    if isinstance(value, str) and _HOST.fullmatch(value.strip().removeprefix(".")):
-        return value.strip().removeprefix(".").lower()
+    if isinstance(value, str) and _HOST.fullmatch(value.removeprefix(".")):
+        return value.removeprefix(".").lower()
     raise Unfit(f'is {shown(value)}; give a host name like "example.com" (IDNs as xn--…)')
 
 
@@ -282,7 +281,7 @@ def origin(value: object) -> str:
 
     In lower case and without the scheme's own port, since that is what arrives.
     """
-    written = value.strip().lower() if isinstance(value, str) else ""
+    written = value.lower() if isinstance(value, str) else ""
     if written == "null":
         raise Unfit('holds "null", which any page can send from a sandboxed frame; leave it out')
     if written == "*":
@@ -359,18 +358,13 @@ def _key_bytes(value: object) -> bytes:
 
 
 def secrets_by_line(value: object) -> tuple[bytes, ...]:
-    """Several secrets: a list or tuple, or one to a line of a string or file."""
-    if isinstance(value, str):
-        return _secrets([line.removesuffix("\r") for line in value.split("\n")])
-    if isinstance(value, bytes):
-        return _secrets([line.removesuffix(b"\r") for line in value.split(b"\n")])
+    """Several secrets: a list or tuple, or text with one on each line that is not empty."""
+    if isinstance(value, str | bytes):
+        lines = _key_bytes(value).replace(b"\r\n", b"\n").split(b"\n")
+        return tuple(secret(line) for line in lines if line)
     if isinstance(value, list | tuple):
-        return _secrets(cast(Sequence[object], value))
+        return tuple(secret(item) for item in cast(Sequence[object], value))
     raise Unfit(f"is of type {type(value).__name__}; give a list, or text with one secret a line")
-
-
-def _secrets(values: Sequence[object]) -> tuple[bytes, ...]:
-    return tuple(secret(value) for value in values)
 
 
 _KEY_MARKER = re.compile(rb"----[- ]?\s*(?:BEGIN|END)\b|PuTTY-User-Key-File", re.IGNORECASE)

@@ -19,7 +19,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .claims import Claims
 from .errors import InvalidToken, TokenTooLarge
@@ -44,6 +44,9 @@ LATEST = 253402300800.0
 # Members that announce a form we do not process (RFC 7515 section 4.1.11, RFC 7797, RFC 7516,
 # RFC 7519 section 5.2): what they would change is never guessed at.
 _UNPROCESSED = frozenset(("crit", "b64", "zip", "enc", "p2c", "cty"))
+
+
+TokenState: TypeAlias = Literal["valid", "missing", "expired", "invalid"]
 
 
 class AccessToken:
@@ -123,6 +126,32 @@ class TokenPair:
             "expires_in": self.expires_in,
             "refresh_token": self.refresh_token,
         }
+
+
+@dataclass(slots=True)
+class Verified:
+    """The tokens of one request, as far as they are authentic."""
+
+    access: AccessToken | None = None
+    access_state: TokenState = "missing"
+    refresh: RefreshToken | None = None
+    refresh_state: TokenState = "missing"
+
+    @property
+    def session_ids(self) -> tuple[str, ...]:
+        """The sessions they belong to; expired tokens count."""
+        ids = (token.session_id for token in (self.access, self.refresh) if token is not None)
+        return tuple(dict.fromkeys(one for one in ids if one is not None))
+
+    @property
+    def same_session(self) -> bool:
+        """Both are authentic, of one session and one subject (S44)."""
+        access, refresh = self.access, self.refresh
+        return (
+            access is not None
+            and refresh is not None
+            and (access.session_id, access.subject) == (refresh.session_id, refresh.subject)
+        )
 
 
 class _TrustedHeader(NamedTuple):
@@ -260,6 +289,24 @@ class Tokens:
         return f"{signing_input}.{encode_segment(key.sign(signing_input.encode()))}"
 
     # ── Reading ──────────────────────────────────────────────────────────────────
+
+    def verify(self, access: str | None, refresh: str | None, *, now: float) -> Verified:
+        """Both tokens of a request; never raises for what a client sent."""
+        found = Verified()
+        if access is not None:
+            try:
+                found.access = self.read_access(access, now=now)
+                found.access_state = "expired" if found.access.expired(now) else "valid"
+            except InvalidToken:
+                found.access_state = "invalid"
+        if refresh is not None:
+            try:
+                found.refresh = self.read_refresh(refresh)
+                expires_at = found.refresh.expires_at + self._settings.leeway
+                found.refresh_state = "expired" if now >= expires_at else "valid"
+            except InvalidToken:
+                found.refresh_state = "invalid"
+        return found
 
     def read_access(self, token: str, *, now: float) -> AccessToken:
         """The token, if it is authentic and meant for us; perhaps expired.

@@ -97,6 +97,7 @@ class JWTMiddleware:
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             nonlocal additions, refusal
+            more = () if exc_info is None else (exc_info,)
             if additions is None:
                 additions = NOTHING
                 if auth.intent is None and auth.reissue is None:
@@ -108,13 +109,12 @@ class JWTMiddleware:
                     else:
                         additions = outcome
             if refusal is not None:
-                self._refuse(refusal, start_response)
+                self._refuse(refusal, start_response, *more)
                 return _discard
             if additions.fields:
                 headers = list(self._flow.merge(additions, headers))
             if self._varies:
                 headers = merge_list(headers, "Vary", "Cookie", ",")
-            more = () if exc_info is None else (exc_info,)
             write = start_response(status, headers, *more)
             if not auth.quiet:
                 run(self._flow.settle(auth, self._clock()), self.auth.world)
@@ -140,11 +140,13 @@ class JWTMiddleware:
         steps = self._flow.respond(auth, int(status[:3]), headers, self._clock())
         return run(steps, self.auth.world)
 
-    def _refuse(self, refusal: Refusal, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def _refuse(
+        self, refusal: Refusal, start_response: Callable[..., Any], *exc_info: Any
+    ) -> Iterable[bytes]:
         headers = list(refusal.headers)
         if self._varies:
             headers = merge_list(headers, "Vary", "Cookie", ",")
-        start_response(refusal.status_line, headers)
+        start_response(refusal.status_line, headers, *exc_info)
         return [refusal.body]
 
 

@@ -51,6 +51,7 @@ FLOORS: list[dict[str, str]] = [
     },
     {
         "flow": "The four cases, as generators that do no I/O and read no clock.",
+        "world": "Who answers their commands: the store and the app's hooks.",
     },
     {
         "auth": "JWTAuth: settings, keys, store and hooks, put together.",

@@ -134,11 +134,12 @@ def _fault_of_url(url: str) -> str | None:
     scheme, rest = _split(url)
     if scheme in _SCHEMES:
         return _SCHEMES[scheme].fault(rest)
-    if scheme.partition("+")[0] in _NOT_YET:
+    family = scheme.partition("+")[0]
+    if family in _NOT_YET:
         return f"session_store: this version has no store for {scheme}:// yet. {_known()}"
     if not scheme:
         return f"session_store is no URL (a file is sqlite:///path). {_known()}"
-    close = get_close_matches(scheme, _SCHEMES, n=1)
+    close = get_close_matches(family, _SCHEMES, n=1)
     guess = f", did you mean {close[0]}://?" if close else "."
     return f"session_store: unknown scheme {scheme}://{guess} {_known()}"
 

@@ -326,8 +326,8 @@ def _returned(cursor: sqlite3.Cursor) -> Session | None:
         return None
     session = _session(rows[0])
     # Here, unlike in a SELECT, SQLite hands out a REAL that is a whole number as an integer.
-    times = {name: getattr(session, name) for name in _TIMES}
-    return replace(session, **{name: float(at) for name, at in times.items()})
+    times: dict[str, Any] = {name: float(getattr(session, name)) for name in _TIMES}
+    return replace(session, **times)
 
 
 def _session(row: tuple[Any, ...]) -> Session:

@@ -13,7 +13,9 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from .errors import StoreUnavailable
+from .errors import JWTMiddlewareError, StoreUnavailable
+
+_logger = logging.getLogger("jwt_middleware")
 
 T = TypeVar("T")
 
@@ -75,9 +77,11 @@ async def arun(steps: Asks[T], world: AsyncWorld) -> T:
 
 def _unavailable(command: Command, failure: Exception) -> Any:
     """One kind of failure for the decision, whatever a driver or a user's hook raised."""
-    # The cause's own text may quote a connection URL: it is chained, never formatted here.
     text = f"{command.port}.{command.verb} failed ({type(failure).__name__})"
+    if isinstance(failure, JWTMiddlewareError):
+        text += f": {failure}"  # ours; others may quote a connection URL or a row
     error = StoreUnavailable(text, of_hook=command.port == "hooks")
     error.__cause__ = failure
-    logging.getLogger("jwt_middleware").warning("%s", error, extra={"verb": command.verb})
+    _logger.warning("%s", error)
+    _logger.debug("%s", error, exc_info=failure)
     return error

@@ -375,11 +375,16 @@ MAX_SECRET_FILE = 65_536
 """The longest file a secret is read from, in bytes."""
 
 
-class _Given(NamedTuple):
-    """A value, and the name it was written under where that is not the setting's own.
+class _SecretFile(NamedTuple):
+    """Stands for the content of a file, which is read only if no nearer source has a value."""
 
-    A value that could not be had is an :class:`Unfit` that says why.
-    """
+    path: object
+    rival: str | None
+    """The name under which the same source gives the secret itself, if it does."""
+
+
+class _Given(NamedTuple):
+    """A value, and the name it was written under where that is not the setting's own."""
 
     value: object
     written_as: str | None = None
@@ -407,9 +412,8 @@ def _from_names(source: Mapping[str, object], prefix: str) -> dict[str, _Given]:
     for name, item in _FIELDS.items():
         plain, in_file = _spellings(name, prefix)
         if in_file in source and item.metadata["secret"]:
-            twice = Unfit(f"{plain} is set as well; keep one of the two")
-            value = twice if plain in source else _file_content(source[in_file])
-            given[name] = _Given(value, in_file, prefix)
+            file = _SecretFile(source[in_file], plain if plain in source else None)
+            given[name] = _Given(file, in_file, prefix)
         elif plain in source:
             given[name] = _Given(source[plain], plain, prefix)
     return given
@@ -420,25 +424,28 @@ def _spellings(name: str, prefix: str) -> tuple[str, str]:
     return plain, f"{plain}_FILE"
 
 
-def _file_content(path: object) -> bytes | Unfit:
-    """The bytes of a file without the newline at their end.
+def _content(file: _SecretFile) -> bytes:
+    """The bytes of a file without the newline at their end. Raises :class:`Unfit`.
 
     A path is quoted in a message only if it is absolute: what is no path at all may be
     the secret itself, written in the wrong variable.
     """
-    if not isinstance(path, str | Path):
-        return Unfit("is no path; name a file that holds the secret")
-    name = str(path)
+    if file.rival:
+        raise Unfit(f"{file.rival} is set as well; keep one of the two")
+    if not isinstance(file.path, str | Path):
+        raise Unfit("is no path; name a file that holds the secret")
+    name = str(file.path)
     quoted = repr(name) if os.path.isabs(name) else "the file (its path is not absolute)"
     try:
-        with open(name, "rb") as file:
-            content = file.read(MAX_SECRET_FILE + 1)
+        with open(name, "rb") as opened:
+            content = opened.read(MAX_SECRET_FILE + 1)
     except OSError as error:
-        return Unfit(f"cannot read {quoted}: {error.strerror}; name a file that can be read")
+        reason = error.strerror
+        raise Unfit(f"cannot read {quoted}: {reason}; name a file that can be read") from None
     except ValueError:  # a NUL, or no Unicode text
-        return Unfit("is no path; name a file that holds the secret")
+        raise Unfit("is no path; name a file that holds the secret") from None
     if len(content) > MAX_SECRET_FILE:
-        return Unfit(f"{quoted} has more than {MAX_SECRET_FILE} bytes; is it the right file?")
+        raise Unfit(f"{quoted} has more than {MAX_SECRET_FILE} bytes; is it the right file?")
     return content.removesuffix(b"\n").removesuffix(b"\r")
 
 
@@ -477,10 +484,8 @@ def _read(item: Field[Any], given: _Given | None) -> object:
     if given is None and item.default is not MISSING:
         return item.default
     value = given.value if given else None
-    if isinstance(value, Unfit):
-        raise value
     kind: kinds.Kind[object] = item.metadata["kind"]
-    return kind(value)
+    return kind(_content(value) if isinstance(value, _SecretFile) else value)
 
 
 # ── Rules: settings that contradict each other ───────────────────────────────────

@@ -216,7 +216,7 @@ class Tokens:
 
     def pair(self, session: Session, *, now: float) -> TokenPair:
         """Both tokens of a session as it stands. Raises `TokenTooLarge`."""
-        expires_in = int(self._access_expiry(session, now) - now)
+        expires_in = int(self._access_expiry(session, now)) - int(now)
         return TokenPair(
             self.access(session, generation=session.generation, now=now),
             self.refresh(session),

@@ -159,7 +159,10 @@ class Transport:
         refresh: str | None,
         max_age: float | None,
     ) -> Additions:
-        """Tokens on their way out. ``max_age``: seconds, None for a session cookie."""
+        """Tokens on their way out. ``max_age``: seconds, None for a session cookie.
+
+        Raises `TokenTooLarge`.
+        """
         if channel is Channel.HEADERS:
             settings = self._settings
             fields = [(settings.access_response_header, access)]
@@ -169,6 +172,7 @@ class Transport:
         self.check_size(self.access_cookie, access)
         fields = [self._set_cookie(self.access_cookie, access, max_age)]
         if refresh is not None:
+            self.check_size(self.refresh_cookie, refresh)
             fields.append(self._set_cookie(self.refresh_cookie, refresh, max_age))
         return Additions(fields)
 

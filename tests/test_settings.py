@@ -378,10 +378,14 @@ def test_a_secret_given_both_ways_is_a_fault(tmp_path: Path) -> None:
     )
 
 
-def test_a_nearer_source_wins_over_a_file_in_a_farther_one() -> None:
+def test_a_nearer_source_wins_over_a_file_in_a_farther_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A file that is not needed is not even read."""
+    monkeypatch.setattr("builtins.open", None)
     environ = {"JWT_SECRET_KEY_FILE": "/nowhere/at/all"}
     assert Settings.from_mapping({"JWT_SECRET_KEY": SECRET}, environ=environ) == make()
+    assert Settings.from_env(environ=environ, secret_key=SECRET) == make()
 
 
 def test_a_file_that_cannot_be_read_is_a_fault_with_setting_and_path(tmp_path: Path) -> None:
@@ -548,10 +552,11 @@ KEY_FILES: dict[str, str | bytes] = {
     "DER certificate": CERTIFICATE,
     "DER PKCS#7": PKCS7,
     "DER in base64": base64.b64encode(RSA_KEY),
-    "DER in base64url": base64.urlsafe_b64encode(ED25519_KEY).rstrip(b"="),
+    "DER in base64url": base64.urlsafe_b64encode(RSA_KEY).rstrip(b"="),
     "JWK": json.dumps(JWK),
     "JWK after blanks": "\n \t" + json.dumps(JWK, indent=2) + "\n",
     "JWK after a BOM": b"\xef\xbb\xbf" + json.dumps(JWK).encode(),
+    "JWK after blanks and a BOM": "\n\ufeff " + json.dumps(JWK),
     "JWK in UTF-16": json.dumps(JWK).encode("utf-16"),
     "JWK in UTF-16 without BOM": json.dumps(JWK).encode("utf-16-le"),
     "JWK in UTF-32": json.dumps(JWK).encode("utf-32-be"),
@@ -776,6 +781,7 @@ def test_the_token_cache_can_be_switched_off() -> None:
     """Zero tokens, and no negative number."""
     assert make(token_cache_size=0).token_cache_size == 0
     assert "from 0 to 1000000" in the_fault_of(token_cache_size=-1)
+    assert "from 0 to 1000000" in the_fault_of(token_cache_size=True)
 
 
 @pytest.mark.parametrize(
@@ -829,15 +835,26 @@ def test_audiences_are_a_tuple(given: object, normal: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", ["issuer", "audience", "required_claims", "identity_claim"])
-@pytest.mark.parametrize("given", [5, [""], ["a\n"], [" a"], ["\ud800"], [None], True], ids=repr)
+@pytest.mark.parametrize("given", [5, "a\nb", "\ud800", "a\0", True, b"a"], ids=repr)
 def test_names_in_tokens_are_printable_strings(name: str, given: object) -> None:
     """What could never be in a token, or not be seen, is refused."""
     several = name in {"audience", "required_claims"}
-    value = given if several or not isinstance(given, list) else given[0]
-    if value is None or (name == "issuer" and value == ""):
-        assert make(**{name: value}).issuer is None
-    else:
-        assert the_fault_of(**{name: value}).startswith(f"{name}: is ")
+    fault = the_fault_of(**{name: [given] if several else given})
+    assert fault.startswith(f"{name}: is {kinds.shown(given)}; give a string of printable")
+
+
+@pytest.mark.parametrize("given", ["", " a", "a ", None], ids=repr)
+def test_names_in_tokens_are_not_empty_or_padded(given: object) -> None:
+    """Blanks are easily overlooked, and they are compared too."""
+    assert "not empty or padded" in the_fault_of(identity_claim=given)
+    assert "not empty or padded" in the_fault_of(required_claims=[given])
+
+
+@pytest.mark.parametrize("given", [None, "", "none", "None"], ids=repr)
+def test_no_issuer_can_be_said_in_text(given: str | None) -> None:
+    """The environment has no None."""
+    assert make(issuer=given).issuer is None
+    assert make(issuer="https://a.example").issuer == "https://a.example"
 
 
 @pytest.mark.parametrize("claim", ["exp", "iat", "nbf", "jti", "sid", "rgen", "rexp", "iss", "aud"])
@@ -1250,7 +1267,7 @@ def test_a_store_that_is_none_is_a_fault_that_shows_no_url(given: object) -> Non
 
 def test_a_store_file_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
     """Bytes that decode to nothing are no URL."""
-    (tmp_path / "store").write_bytes(b"\xff\xfe\xfd")
+    (tmp_path / "store").write_bytes(b"memory://\xff")
     (fault,) = env_faults(JWT_SESSION_STORE_FILE=str(tmp_path / "store"))
     assert fault.startswith("session_store (from JWT_SESSION_STORE_FILE): ")
 

@@ -22,6 +22,7 @@ from .errors import (
     ResponseStarted,
     SessionsNotStored,
 )
+from .events import Event, EventName
 from .memory import ProcessMemory
 from .request import Request
 from .rotation import Row
@@ -302,6 +303,10 @@ class RequestAuth:
         """Signed in by a valid access token."""
         self.access = access
         self.signed_in(access.claims)
+
+    def event(self, name: EventName, session_id: str | None = None) -> Event:
+        """What happened to this request, as it stands now."""
+        return Event(name, self.now, self.reason, self.subject, session_id or self.session_id)
 
     def signed_in(self, claims: Claims) -> None:
         self.claims = claims

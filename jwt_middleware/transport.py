@@ -73,6 +73,9 @@ class Additions:
         return kept
 
 
+NOTHING = Additions()
+
+
 class Transport:
     """Finds and delivers tokens as one configuration says."""
 

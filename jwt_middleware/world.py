@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from .driver import Command
+from .driver import Asks, Command
 from .events import Event, EventHook, tell
 from .sessions import Session
 
@@ -35,6 +35,21 @@ class Hooks:
 
     def emit(self, event: Event) -> None:
         tell(event, self._on_event)
+
+
+class _HookVerbs:
+    """The verbs a decision asks of the app, as commands."""
+
+    def load_claims(self, session: Session) -> Asks[Mapping[str, Any] | None]:
+        answer: Mapping[str, Any] | None = yield Command("hooks", "load_claims", (session,))
+        return answer
+
+    def emit(self, event: Event) -> Asks[None]:
+        yield Command("hooks", "emit", (event,))
+
+
+hooks = _HookVerbs()
+"""``claims = yield from hooks.load_claims(session)``"""
 
 
 class SyncWorld:

@@ -16,12 +16,11 @@ from typing import Any, TypeAlias, Unpack
 from .auth import JWTAuth
 from .driver import run
 from .events import EventHook
-from .flow import NOTHING
 from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current
 from .refusals import Refusal
 from .request import Request
 from .settings import Settings, SettingsKeywords
-from .transport import Additions, merge_list
+from .transport import NOTHING, Additions, merge_list
 from .world import LoadClaims
 
 Environ: TypeAlias = dict[str, Any]

@@ -37,6 +37,7 @@ FLOORS: list[dict[str, str]] = [
         "sessions": "The row, the store protocols, and their verbs as typed commands.",
     },
     {
+        "world": "Who answers the commands of a decision: the store and the app's hooks.",
         "settings": "All settings, checked together, all faults at once.",
     },
     {
@@ -50,8 +51,13 @@ FLOORS: list[dict[str, str]] = [
         "handle": "RequestAuth: what a view sees and asks for, recorded.",
     },
     {
+        "reissue": "What a refresh token is worth in tokens, when the response starts.",
+    },
+    {
+        "wishes": "What the app asked of its handle, carried out.",
+    },
+    {
         "flow": "The four cases, as generators that do no I/O and read no clock.",
-        "world": "Who answers their commands: the store and the app's hooks.",
     },
     {
         "auth": "JWTAuth: settings, keys, store and hooks, put together.",

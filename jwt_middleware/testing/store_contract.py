@@ -24,7 +24,7 @@ NOW = time.time()
 RACERS = 16
 """Threads in each race."""
 
-CLAIMS = {
+CLAIMS: dict[str, Any] = {
     "name": "Zoë Čapek, 山田太郎 🔐",
     "quote": 'it\'s "so" \\ é\u0301 %s {0} :name',
     "roles": ["admin", "ops"],

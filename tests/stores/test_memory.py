@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from jwt_middleware.stores import VERBS
 from jwt_middleware.stores.memory import MemorySessionStore
 from jwt_middleware.testing import SessionStoreContract
@@ -12,6 +14,12 @@ class TestMemorySessionStore(SessionStoreContract):
 
     def make_store(self, tmp_path: Path) -> MemorySessionStore:
         return MemorySessionStore()
+
+
+def test_the_contract_needs_a_store(tmp_path):
+    """A subclass that forgot make_store is told so."""
+    with pytest.raises(NotImplementedError, match="override make_store"):
+        SessionStoreContract().make_store(tmp_path)
 
 
 def test_every_verb_is_quick_enough_for_an_event_loop():

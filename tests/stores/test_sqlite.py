@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,16 +20,13 @@ from jwt_middleware.sessions import Session
 from jwt_middleware.stores import VERBS, sqlite
 from jwt_middleware.stores.sqlite import SQLiteSessionStore
 from jwt_middleware.testing import SessionStoreContract
-from jwt_middleware.testing.store_contract import NOW, a_session
+from jwt_middleware.testing.store_contract import NOW, RACERS, a_session, race
 
-SWAP = {
-    "expected": 0,
-    "generation": 1,
-    "rotated_at": NOW,
-    "expires_at": NOW + 9,
-    "confirmed": 0,
-    "now": NOW,
-}
+
+def swap(**changes: Any) -> dict[str, Any]:
+    """What a rotation from generation 0 asks for, but for ``changes``."""
+    times = {"rotated_at": NOW, "expires_at": NOW + 9, "now": NOW}
+    return {"expected": 0, "generation": 1, "confirmed": 0} | times | changes
 
 
 class TestSQLiteSessionStore(SessionStoreContract):
@@ -78,7 +76,7 @@ def pragma(store, name):
         return connection.execute(f"PRAGMA {name}").fetchone()[0]
 
 
-def start(program, *args, **options):
+def start(program, *args) -> Any:
     """A Python process of its own that runs ``program``."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program), *map(str, args)],
@@ -87,14 +85,13 @@ def start(program, *args, **options):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        **options,
     )
 
 
-def outcome(process, say=None):
+def outcome(process):
     """What the process printed, once it has ended well; bounded in time."""
     try:
-        out, err = process.communicate(say, timeout=60)
+        out, err = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
@@ -306,7 +303,7 @@ def locked(path):
 
 WRITES = {
     "create": lambda store: store.create(a_session("new"), now=NOW),
-    "rotate": lambda store: store.rotate("s", **SWAP | {"expected": 1, "generation": 2}),
+    "rotate": lambda store: store.rotate("s", **swap(expected=1, generation=2)),
     "confirm": lambda store: store.confirm("s", generation=1, now=NOW),
     "update": lambda store: store.update("s", {}, now=NOW),
     "revoke": lambda store: store.revoke("s", reason="logout", now=NOW),
@@ -332,16 +329,24 @@ def test_waiting_for_a_writer_is_bounded(path, locked, verb):
     store.close()
 
 
-@pytest.mark.usefixtures("locked")
-def test_what_changes_nothing_does_not_wait(path):
+def test_what_changes_nothing_does_not_wait(path, store):
     """Reads, a swap that has lost and a proof not needed take no write lock."""
-    store = SQLiteSessionStore(path, timeout=0)
-    assert store.load("s", now=NOW) == store.find("alice", now=NOW)[0]
-    assert store.rotate("s", **SWAP) == (a_session(generation=1), False)
-    assert store.rotate("unknown", **SWAP) == (None, False)
-    store.confirm("s", generation=0, now=NOW)
-    store.confirm("unknown", generation=1, now=NOW)
-    store.close()
+    for session in (
+        a_session("idle", generation=1, confirmed_generation=1),
+        a_session("ended", generation=1, revoked_at=NOW),
+    ):
+        store.create(session, now=NOW)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+
+    impatient = SQLiteSessionStore(path, timeout=0)
+    assert [impatient.load("idle", now=NOW)] == impatient.find("alice", now=NOW)
+    for session_id, expected in (("idle", 0), ("ended", 1), ("unknown", 0)):
+        assert not impatient.rotate(session_id, **swap(expected=expected)).won
+    for session_id, generation in (("idle", 1), ("idle", 2), ("ended", 1), ("unknown", 1)):
+        impatient.confirm(session_id, generation=generation, now=NOW)
+    impatient.close()
+    writer.close()
 
 
 def between(store, happens):
@@ -364,12 +369,12 @@ def test_a_swap_overtaken_answers_what_stands(path, store, happens):
     between(
         store,
         {
-            "rotated": lambda: other.rotate("s", **SWAP | {"claims": {"winner": "other"}}),
+            "rotated": lambda: other.rotate("s", **swap(claims={"winner": "other"})),
             "revoked": lambda: other.revoke("s", reason="logout", now=NOW),
             "purged": lambda: other.purge(NOW + 9999),
         }[happens],
     )
-    row, won = store.rotate("s", **SWAP)
+    row, won = store.rotate("s", **swap())
     assert not won
     assert row == other.load("s", now=NOW) != a_session()
     other.close()
@@ -383,7 +388,7 @@ def test_a_proof_overtaken_writes_nothing(path, store, happens):
     between(
         store,
         {
-            "rotated": lambda: other.rotate("s", **SWAP | {"expected": 1, "generation": 2}),
+            "rotated": lambda: other.rotate("s", **swap(expected=1, generation=2)),
             "revoked": lambda: other.revoke("s", reason="logout", now=NOW),
             "confirmed": lambda: other.confirm("s", generation=1, now=NOW + 1),
         }[happens],
@@ -405,7 +410,7 @@ def test_a_full_disk_loses_nothing(store):
     with pytest.raises(sqlite3.OperationalError, match="full"):
         store.create(a_session("new", claims=large), ends=["s"], now=NOW)
     with pytest.raises(sqlite3.OperationalError, match="full"):
-        store.rotate("s", **SWAP, claims=large)
+        store.rotate("s", **swap(claims=large))
     with pytest.raises(sqlite3.OperationalError, match="full"):
         store.update("s", large, now=NOW)
     assert store.load("s", now=NOW) == a_session()
@@ -468,6 +473,39 @@ def test_beginning_the_log_waits_for_readers(path, unlogged):
     assert pragma(store, "journal_mode") == "wal"
     gone.join()
     store.close()
+
+
+class Contended:
+    """A connection that is refused the change of mode a few times, at once."""
+
+    def __init__(self, refusals):
+        self.refusals = refusals
+
+    def execute(self, _):
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise sqlite3.OperationalError("database is locked")
+        return self
+
+    def fetchone(self):
+        return ("wal",)
+
+
+def test_a_change_of_mode_refused_at_once_is_tried_again():
+    """SQLite may refuse the mode without waiting: it is asked again, until the timeout."""
+    soon: Any = Contended(3)
+    never: Any = Contended(10**9)
+    sqlite._keep_log(soon, patience=30)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        sqlite._keep_log(never, patience=0.02)
+
+
+def test_threads_that_make_the_file_together(tmp_path):
+    """Threads that open a file nobody has made yet, all at once, all succeed."""
+    for number in range(20):
+        store = SQLiteSessionStore(tmp_path / str(number), timeout=30)
+        assert race(lambda _, store=store: store.load("s", now=NOW)) == [None] * RACERS
+        store.close()
 
 
 def test_processes_that_start_together(path):
@@ -588,6 +626,10 @@ def test_a_failed_opening_can_be_tried_again(path, store, opened):
         with pytest.raises(sqlite3.DatabaseError, match="not a database"):
             store.load("s", now=NOW)
     assert all(map(is_closed, opened))
+    closing = threading.Thread(target=store.close, daemon=True)
+    closing.start()
+    closing.join(timeout=10)
+    assert not closing.is_alive()
     path.unlink()
     assert store.load("s", now=NOW) is None
 

@@ -1,0 +1,205 @@
+"""What a refresh token is worth in tokens, when the response starts.
+
+No token leaves without a look at the row *now*: a compare-and-swap if the request was to
+rotate it, else a read. A response that did not win the swap gets tokens only if its own
+refresh token would be accepted at this moment; else a slow thief would be handed the live
+one. Nothing is revoked here: the verdict on the request was passed when it arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .claims import Claims
+from .driver import Asks
+from .handle import Parts, Reissue, RequestAuth
+from .rotation import TABLE, Presented, Row, Verdict, judge, swap_forward, swap_to_successor
+from .sessions import Session, store
+from .tokens import RefreshToken
+from .transport import NOTHING, Additions
+from .transport import Presented as PresentedTokens
+from .world import hooks
+
+REPLAY = next(row for row in TABLE if row.verdict is Verdict.REPLAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """An answer this process made after its own swap."""
+
+    reissue: Reissue
+    claims: Claims
+    additions: Additions
+    until: float
+
+
+class Reissuer:
+    """Holds refresh tokens against their rows, and makes what they are worth."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    def judge(
+        self,
+        auth: RequestAuth,
+        refresh: RefreshToken,
+        session: Session | None,
+        now: float,
+        *,
+        renewal: bool,
+    ) -> Row:
+        settings = self.parts.settings
+        return judge(
+            Presented(
+                session=session,
+                generation=refresh.generation,
+                authentic=session is not None and self.parts.tokens.matches(refresh, session),
+                now=now,
+                grace=settings.rotation_grace,
+                lost_response_window=settings.lost_response_window,
+                has_body=auth.request.has_body,
+                renewal=renewal,
+            )
+        )
+
+    def reissue(self, auth: RequestAuth, reissue: Reissue, now: float) -> Asks[Additions]:
+        """What the refresh token that signed this request in is worth now, in tokens."""
+        if not reissue.row.verdict.reissues:
+            return NOTHING  # LATE: its client has, or will ask with, a newer token
+        minted = self.recall(reissue.presented, now)
+        if minted is not None and minted.reissue is reissue:
+            return minted.additions
+        if reissue.row.verdict is Verdict.ROTATE:
+            return (yield from self._rotate(auth, reissue, now))
+        session: Session | None
+        if self.parts.stateless:
+            session = reissue.session
+        elif reissue.row.verdict is Verdict.AHEAD:
+            session = yield from self._swap_forward(auth, reissue, now)
+        else:
+            session = yield from store.load(reissue.session.id, now=now)
+        return (yield from self._hand_out(auth, reissue, session, now))
+
+    def _rotate(self, auth: RequestAuth, reissue: Reissue, now: float) -> Asks[Additions]:
+        session = reissue.session
+        idle = self.parts.tokens.idle(session.persistent)
+        swap = swap_to_successor(session, idle=idle, now=now)
+        successor = _swapped(session, swap, reissue.claims)
+        # Signed before the swap: tokens that do not fit must not cost the client its old ones.
+        additions = self.deliver(auth, successor, successor.generation, now, with_refresh=True)
+        if self.parts.stateless:
+            yield from hooks.emit(auth.event("reissued", session.id))
+            return additions
+        rotation = yield from store.rotate(session.id, **swap, claims=reissue.claims, now=now)
+        if not rotation.won:
+            return (yield from self._hand_out(auth, reissue, rotation.session, now))
+        if rotation.session is not None and rotation.session.claims != successor.claims:
+            # Changed since the request arrived: the token shows the row as it is now.
+            successor = replace(successor, claims=rotation.session.claims)
+            additions = self.deliver(auth, successor, successor.generation, now, with_refresh=True)
+        self._remember(reissue, successor, additions, now)
+        yield from hooks.emit(auth.event("reissued", session.id))
+        return additions
+
+    def _swap_forward(
+        self, auth: RequestAuth, reissue: Reissue, now: float
+    ) -> Asks[Session | None]:
+        refresh = reissue.refresh
+        swap = swap_forward(
+            reissue.session,
+            generation=refresh.generation,
+            issued_at=refresh.issued_at,
+            expires_at=refresh.expires_at,
+        )
+        rotation = yield from store.rotate(
+            reissue.session.id, **swap, claims=reissue.claims, now=now
+        )
+        if rotation.won:
+            yield from hooks.emit(auth.event("store_behind", reissue.session.id))
+        return rotation.session
+
+    def _hand_out(
+        self, auth: RequestAuth, reissue: Reissue, session: Session | None, now: float
+    ) -> Asks[Additions]:
+        """Tokens for a request that moved nothing: only what its own token would get now.
+
+        Else a slow thief would be handed the live token. Nothing is revoked here: the
+        verdict on the request was passed when it arrived.
+        """
+        refresh = reissue.refresh
+        row = self.judge(auth, refresh, session, now, renewal=reissue.renewal)
+        if session is None or not row.verdict.reissues:
+            if row.reason in ("revoked", "unknown_session"):
+                self.parts.memory.end(refresh.session_id, "revoked")
+            return NOTHING
+        if reissue.claims is not None:
+            session = replace(session, claims=reissue.claims)
+        asked_for_access_only = reissue.row.verdict in (Verdict.KEEP, Verdict.AHEAD)
+        if row.verdict is not Verdict.REPLAY or asked_for_access_only:
+            yield from hooks.emit(auth.event("reissued", session.id))
+            return self.deliver(auth, session, refresh.generation, now)
+        settled_at = max(session.rotated_at, session.confirmed_at)
+        late = now > settled_at + self.parts.settings.rotation_grace
+        yield from hooks.emit(auth.event("lost_response" if late else "replayed", session.id))
+        return self.deliver(auth, session, session.generation, now, with_refresh=True)
+
+    def deliver(
+        self,
+        auth: RequestAuth,
+        session: Session,
+        generation: int,
+        now: float,
+        *,
+        with_refresh: bool = False,
+    ) -> Additions:
+        """``generation``: of the refresh token the client holds once it has this response."""
+        if auth.channel is None or now >= session.absolute_expires_at:
+            return NOTHING
+        tokens = self.parts.tokens
+        return self.parts.transport.deliver(
+            auth.channel,
+            access=tokens.access(session, generation=generation, now=now),
+            refresh=tokens.refresh(session) if with_refresh else None,
+            max_age=max_age(session, now),
+        )
+
+    # ── What this process has just made ──────────────────────────────────────────
+
+    def _remember(
+        self, reissue: Reissue, successor: Session, additions: Additions, now: float
+    ) -> None:
+        """Siblings with the same two tokens may be served from here for a grace."""
+        proven = reissue.refresh.generation
+        members = self.parts.tokens.members(successor, generation=proven, now=now)
+        until = now + self.parts.settings.rotation_grace
+        minted = Minted(replace(reissue, row=REPLAY), Claims(members), additions, until)
+        self.parts.memory.minted.put(reissue.presented, minted)
+
+    def recall(self, presented: PresentedTokens, now: float) -> Minted | None:
+        minted: Minted | None = self.parts.memory.minted.get(presented)
+        if minted is None or now > minted.until:
+            return None
+        if minted.reissue.session.id in self.parts.memory.ended:
+            return None
+        return minted
+
+
+def _swapped(
+    session: Session, swap: Mapping[str, Any], claims: Mapping[str, Any] | None
+) -> Session:
+    """The row as it will stand after the swap, as far as its tokens show it."""
+    return replace(
+        session,
+        generation=swap["generation"],
+        rotated_at=swap["rotated_at"],
+        expires_at=swap["expires_at"],
+        claims=session.claims if claims is None else claims,
+    )
+
+
+def max_age(session: Session, now: float) -> float | None:
+    """Seconds a cookie is kept: to the end of the session's life, so that an expired token
+    is still presented. None: a session cookie."""
+    return session.absolute_expires_at - now if session.persistent else None

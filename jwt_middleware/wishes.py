@@ -1,0 +1,160 @@
+"""What the app asked of its `RequestAuth`, carried out when the response starts.
+
+First it is stored, then the client is told. If storing fails, nobody is told that something
+happened which did not: the outage leaves this file as it came, and the flow answers 503.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .driver import Asks
+from .handle import Intent, Login, Parts, RequestAuth
+from .refusals import Refusal, unavailable
+from .reissue import Reissuer, max_age
+from .request import Request
+from .sessions import store
+from .transport import NOTHING, Additions, Channel
+from .world import hooks
+
+JUST_AFTER = 1e-6
+"""Seconds by which a login in the same request is later than its log-out-everywhere."""
+
+
+class Wishes:
+    """Carries out an `Intent`."""
+
+    def __init__(self, parts: Parts, reissuer: Reissuer) -> None:
+        self.parts = parts
+        self._reissuer = reissuer
+
+    def stand(self, intent: Intent | None, request: Request, status: int) -> bool:
+        """Whether what the app asked for outlives this response; a logout always does."""
+        return intent is not None and (intent.logout or _keeps_logins(request, status))
+
+    def carry_out(
+        self, auth: RequestAuth, intent: Intent, status: int, muted: bool, now: float
+    ) -> Asks[Additions | Refusal]:
+        """Store what the app asked for, then tell the client."""
+        login = intent.login if _keeps_logins(auth.request, status) else None
+        if intent.everywhere is not None:
+            keep = login.pair.session_id if login is not None and login.stored else None
+            yield from self._end_subject(auth, intent.everywhere, keep, now)
+        if login is not None:
+            stored = yield from self._store_login(auth, intent, login, now)
+            if not stored:
+                return unavailable("not_stored", auth.request)
+            return NOTHING if muted else self._deliver_login(auth, login)
+        if intent.logout:
+            for session_id in auth.presented_sessions:
+                yield from end_session(self.parts, auth, session_id, "logout")
+            return NOTHING if muted else self._clear(auth)
+        return (yield from self._update(auth, intent.claims or {}, muted, now))
+
+    def _end_subject(
+        self, auth: RequestAuth, subject: str, keep: str | None, now: float
+    ) -> Asks[None]:
+        until = now + self.parts.settings.session_lifetime
+        ended = yield from store.revoke_subject(
+            subject, reason="logout_everywhere", keep=keep, until=until, now=now
+        )
+        for session_id in ended:
+            self.parts.memory.end(session_id, "logout_everywhere")
+        yield from hooks.emit(auth.event("revoked"))
+
+    def _store_login(
+        self, auth: RequestAuth, intent: Intent, login: Login, now: float
+    ) -> Asks[bool]:
+        """The new row, and the end of the one it replaces, in one write (fixation)."""
+        session, replaced = login.pair.session, auth.presented_sessions
+        if self.parts.stateless:
+            return True
+        if login.stored:
+            for session_id in replaced:
+                yield from store.revoke(session_id, reason="replaced", now=now)
+            if intent.claims is not None:
+                yield from store.update(session.id, intent.claims, now=now)
+        else:
+            if intent.everywhere is not None:
+                session = replace(session, created_at=now + JUST_AFTER)
+            row = yield from store.create(session, ends=replaced, now=now)
+            if row.revoked:
+                return False  # overtaken by a log-out-everywhere that came after it began
+        for session_id in replaced:
+            self.parts.memory.end(session_id, "replaced")
+        yield from hooks.emit(auth.event("login", session.id))
+        return True
+
+    def _deliver_login(self, auth: RequestAuth, login: Login) -> Additions:
+        if login.channel is None:
+            return NOTHING
+        transport, pair = self.parts.transport, login.pair
+        additions = transport.deliver(
+            login.channel,
+            access=pair.access_token,
+            refresh=pair.refresh_token,
+            max_age=max_age(pair.session, auth.now),
+        )
+        if login.channel is Channel.COOKIES:
+            # Variants first: a browser applies Set-Cookie in order.
+            return replace(
+                additions, fields=[*transport.clear_variants(auth.request), *additions.fields]
+            )
+        return additions
+
+    def _clear(self, auth: RequestAuth) -> Additions:
+        transport = self.parts.transport
+        if not transport.uses_cookies or auth.channel is Channel.HEADERS:
+            return NOTHING
+        return Additions([*transport.clear_variants(auth.request), *transport.clear()])
+
+    def _update(
+        self, auth: RequestAuth, claims: Mapping[str, Any], muted: bool, now: float
+    ) -> Asks[Additions]:
+        """New claims for the session, and an access token that has them."""
+        reissue, access = auth.reissue, auth.access
+        if self.parts.stateless:
+            return NOTHING if muted else self._update_carried(auth, claims, now)
+        session_id = reissue.session.id if reissue else access.session_id if access else None
+        session = yield from store.update(session_id or "", claims, now=now)
+        if session is None or not session.alive(now):
+            self.parts.memory.end(session_id or "", "revoked")
+            return NOTHING
+        if muted:
+            return NOTHING
+        if reissue is not None:
+            fresh = replace(reissue, session=session, claims=claims)
+            return (yield from self._reissuer.reissue(auth, fresh, now))
+        return self._reissuer.deliver(auth, session, access.generation if access else 0, now)
+
+    def _update_carried(
+        self, auth: RequestAuth, claims: Mapping[str, Any], now: float
+    ) -> Additions:
+        """Stateless: the refresh token carries the claims, so both go out again."""
+        assert auth.carried is not None  # noqa: S101  # RequestAuth.update() saw to it
+        session = replace(auth.carried, claims=claims)
+        return self._reissuer.deliver(auth, session, session.generation, now, with_refresh=True)
+
+
+def end_session(parts: Parts, auth: RequestAuth, session_id: str, reason: str) -> Asks[None]:
+    """End a session; the one caller that ended it tells."""
+    if parts.stateless:
+        return
+    ended = yield from store.revoke(session_id, reason=reason, now=auth.now)
+    if ended:
+        yield from hooks.emit(auth.event("reuse" if reason == "reuse" else "revoked", session_id))
+    parts.memory.end(session_id, reason)
+
+
+def stored_by_caches(request: Request, status: int) -> bool:
+    """A cache merges the headers of these into a response it has stored already
+    (RFC 9111 sections 3.2 and 4.3.5): no cookie may be among them."""
+    return request.method == "HEAD" or status == 304
+
+
+def _keeps_logins(request: Request, status: int) -> bool:
+    """A failed response takes a login and new claims back; one that can carry no token
+    could not tell its client about them."""
+    return status < 500 and not stored_by_caches(request, status)

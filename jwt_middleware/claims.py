@@ -55,8 +55,10 @@ def custom_claims(claims: Mapping[str, Any] | None, identity_claim: str) -> dict
 
     Raises `InvalidClaims` if one of them is reserved or cannot be written as JSON.
     """
-    if not claims:
+    if claims is None:
         return {}
+    if not isinstance(claims, Mapping):
+        raise InvalidClaims(f"claims must be a mapping of names, not {type(claims).__name__}")
     reserved = sorted((RESERVED | {identity_claim}).intersection(claims))
     if reserved:
         raise InvalidClaims(

@@ -62,9 +62,8 @@ class Flow:
         self._reissuer = Reissuer(parts)
         self._wishes = Wishes(parts, self._reissuer)
         settings = parts.settings
-        login_page = (settings.login_url or "").partition("?")[0]
-        public = (*settings.public_paths, *([login_page] if login_page.startswith("/") else []))
-        self._public = PathRules(public)
+        self._public = PathRules(settings.public_paths)
+        self._login_page = (settings.login_url or "").partition("?")[0]
         self._ignored = PathRules(settings.ignore_paths)
         self._ignores_paths = bool(settings.ignore_paths)
 
@@ -114,15 +113,15 @@ class Flow:
 
     def _refusal(self, request: Request, reason: str) -> Refusal | None:
         """Where sign-in is required: why not, in the terms of RFC 6750."""
-        if self._public.match(request):
-            return None
+        if self._public.match(request) or request.mount + request.path == self._login_page:
+            return None  # the login page has to be reached by those who are to sign in
         login_url = self.parts.settings.login_url
         if login_url is not None and request.navigation and reason != "store_unavailable":
             return to_login(login_url, request)
         return refuse(reason, request)
 
     def _identify(self, auth: RequestAuth, presented: PresentedTokens) -> Asks[None]:
-        if presented.fault is not None:
+        if presented.fault is not None and presented.access is None:
             auth.anonymous(presented.fault.reason)
             yield from hooks.emit(auth.event("token_refused"))
             return
@@ -138,6 +137,9 @@ class Flow:
         auth.arrived(presented.channel, verified)
         if verified.access_state == "valid":
             yield from self._with_access(auth, verified, presented)
+        elif presented.fault is not None:
+            auth.anonymous(presented.fault.reason)
+            yield from hooks.emit(auth.event("token_refused"))
         else:
             yield from self._without_access(auth, verified, presented)
 
@@ -227,22 +229,22 @@ class Flow:
         session = yield from self._load(refresh, auth.now)
         row = self._reissuer.judge(auth, refresh, session, auth.now, renewal=renewal)
         if row.verdict is Verdict.REUSE:
-            yield from end_session(self.parts, auth, refresh.session_id, "reuse")
+            yield from end_session(self.parts, auth, refresh.session_id, "reuse", refresh.subject)
         if not row.verdict.signed_in or session is None:
-            if row.reason in ("revoked", "unknown_session"):
+            if row.reason == "revoked":  # not "unknown": a replica may lag behind
                 self.parts.memory.end(refresh.session_id, "revoked")
             auth.anonymous(row.reason or "invalid_token")
             return
         claims = yield from self._fresh_claims(session)
         if claims is None and self.parts.has_load_claims:
-            yield from end_session(self.parts, auth, session.id, "refused")
+            yield from end_session(self.parts, auth, session.id, "refused", session.subject)
             auth.anonymous("revoked")
             return
         fresh = session if claims is None else replace(session, claims=claims)
         members = self.parts.tokens.members(fresh, generation=refresh.generation, now=auth.now)
         auth.signed_in(Claims(members))
         auth.reissue = Reissue(row, refresh, session, claims, renewal, presented)
-        if row.verdict is Verdict.KEEP and refresh.generation > 0:
+        if row.verdict in (Verdict.ROTATE, Verdict.KEEP) and refresh.generation > 0:
             auth.unconfirmed = (session.id, refresh.generation)
 
     def _load(self, refresh: RefreshToken, now: float) -> Asks[Session | None]:

@@ -304,9 +304,12 @@ class RequestAuth:
         self.access = access
         self.signed_in(access.claims)
 
-    def event(self, name: EventName, session_id: str | None = None) -> Event:
+    def event(
+        self, name: EventName, session_id: str | None = None, subject: str | None = None
+    ) -> Event:
         """What happened to this request, as it stands now."""
-        return Event(name, self.now, self.reason, self.subject, session_id or self.session_id)
+        who, session = subject or self.subject, session_id or self.session_id
+        return Event(name, self.now, self.reason, who, session)
 
     def signed_in(self, claims: Claims) -> None:
         self.claims = claims

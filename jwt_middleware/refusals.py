@@ -74,12 +74,14 @@ def to_login(login_url: str, request: Request) -> Refusal:
         local = f"{local}?{request.query}"
     separator = "&" if "?" in login_url else "?"
     location = f"{login_url}{separator}{urlencode({'next': local})}"
+    body = b"Sign in first."
     headers = (
         ("Location", location),
         ("Cache-Control", "no-store"),
-        ("Content-Length", "0"),
+        ("Content-Type", "text/plain"),
+        ("Content-Length", str(len(body))),
     )
-    return Refusal(303, headers, b"")
+    return Refusal(303, headers, body)
 
 
 def _challenge(error: str, reason: str) -> str:

@@ -93,6 +93,7 @@ class Reissuer:
             yield from hooks.emit(auth.event("reissued", session.id))
             return additions
         rotation = yield from store.rotate(session.id, **swap, claims=reissue.claims, now=now)
+        auth.unconfirmed = None  # the swap has proven it, whoever made it
         if not rotation.won:
             return (yield from self._hand_out(auth, reissue, rotation.session, now))
         if rotation.session is not None and rotation.session.claims != successor.claims:
@@ -131,7 +132,7 @@ class Reissuer:
         refresh = reissue.refresh
         row = self.judge(auth, refresh, session, now, renewal=reissue.renewal)
         if session is None or not row.verdict.reissues:
-            if row.reason in ("revoked", "unknown_session"):
+            if row.reason == "revoked":
                 self.parts.memory.end(refresh.session_id, "revoked")
             return NOTHING
         if reissue.claims is not None:

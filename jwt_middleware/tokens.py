@@ -96,7 +96,7 @@ class RefreshToken:
     generation: int
     issued_at: float
     expires_at: float
-    """Seconds since the epoch, leeway not included."""
+    """Seconds since the epoch."""
     jti: str = field(repr=False)
     kid: str
     """The key that verified the signature: the ``jti`` is judged with the same one."""
@@ -302,8 +302,9 @@ class Tokens:
         if refresh is not None:
             try:
                 found.refresh = self.read_refresh(refresh)
-                expires_at = found.refresh.expires_at + self._settings.leeway
-                found.refresh_state = "expired" if now >= expires_at else "valid"
+                # Without leeway: it is our own clock that judges it, here and in the row.
+                expired = now >= found.refresh.expires_at
+                found.refresh_state = "expired" if expired else "valid"
             except InvalidToken:
                 found.refresh_state = "invalid"
         return found

@@ -50,7 +50,8 @@ class Presented(NamedTuple):
     access: str | None = None
     refresh: str | None = None
     fault: TokenError | None = None
-    """What was wrong with the way they came: then neither counts."""
+    """What was wrong with the way they came: no refresh token counts, and only an access
+    token that came in good order."""
 
 
 @dataclass(slots=True)
@@ -117,20 +118,35 @@ class Transport:
     def locate(self, request: Request) -> Presented:
         """The tokens of the first location that holds any."""
         for channel in self._locations:
-            try:
-                if channel is Channel.HEADERS:
-                    access = self._bearer(request.authorization)
-                    refresh = request.refresh or None
-                elif request.cookie is None:
-                    continue
-                else:
-                    access = find_cookie(request.cookie, self.access_cookie)
-                    refresh = find_cookie(request.cookie, self.refresh_cookie)
-            except TokenError as fault:
-                return Presented(channel, fault=fault)
-            if access is not None or refresh is not None:
-                return Presented(channel, access, refresh)
+            by_header = channel is Channel.HEADERS
+            presented = self._in_headers(request) if by_header else self._in_cookies(request)
+            if presented is not None:
+                return presented
         return Presented(None)
+
+    def _in_headers(self, request: Request) -> Presented | None:
+        try:
+            access = self._bearer(request.authorization)
+        except InvalidRequest as fault:
+            return Presented(Channel.HEADERS, fault=fault)
+        refresh = request.refresh or None
+        if access is None and refresh is None:
+            return None
+        return Presented(Channel.HEADERS, access, refresh)
+
+    def _in_cookies(self, request: Request) -> Presented | None:
+        if request.cookie is None:
+            return None
+        access = None
+        try:
+            access = find_cookie(request.cookie, self.access_cookie)
+            refresh = find_cookie(request.cookie, self.refresh_cookie)
+        except DuplicateCookie as fault:
+            # A good access token is not looked beyond; a tossed refresh cookie is its own loss.
+            return Presented(Channel.COOKIES, access, fault=fault)
+        if access is None and refresh is None:
+            return None
+        return Presented(Channel.COOKIES, access, refresh)
 
     def _bearer(self, field: str | None) -> str | None:
         """The token of an Authorization field (RFC 6750 section 2.1); None: not ours."""

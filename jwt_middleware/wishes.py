@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from .driver import Asks
+from .events import EventName
 from .handle import Intent, Login, Parts, RequestAuth
 from .refusals import Refusal, unavailable
 from .reissue import Reissuer, max_age
@@ -125,7 +126,8 @@ class Wishes:
         if muted:
             return NOTHING
         if reissue is not None:
-            fresh = replace(reissue, session=session, claims=claims)
+            # The swap starts where the row stood at arrival: storing claims moved nothing.
+            fresh = replace(reissue, claims=claims)
             return (yield from self._reissuer.reissue(auth, fresh, now))
         return self._reissuer.deliver(auth, session, access.generation if access else 0, now)
 
@@ -138,13 +140,16 @@ class Wishes:
         return self._reissuer.deliver(auth, session, session.generation, now, with_refresh=True)
 
 
-def end_session(parts: Parts, auth: RequestAuth, session_id: str, reason: str) -> Asks[None]:
+def end_session(
+    parts: Parts, auth: RequestAuth, session_id: str, reason: str, subject: str | None = None
+) -> Asks[None]:
     """End a session; the one caller that ended it tells."""
     if parts.stateless:
         return
     ended = yield from store.revoke(session_id, reason=reason, now=auth.now)
     if ended:
-        yield from hooks.emit(auth.event("reuse" if reason == "reuse" else "revoked", session_id))
+        name: EventName = "reuse" if reason == "reuse" else "revoked"
+        yield from hooks.emit(auth.event(name, session_id, subject))
     parts.memory.end(session_id, reason)
 
 

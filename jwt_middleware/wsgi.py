@@ -59,16 +59,16 @@ class JWTMiddleware:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         now = self._clock()
-        path = environ.get("PATH_INFO", "")
+        path, mount = environ.get("PATH_INFO", ""), environ.get("SCRIPT_NAME", "")
         request = Request(
             environ["REQUEST_METHOD"],
-            path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace"),
+            path if path.isascii() else _as_text(path),
             raw_path=environ.get("RAW_URI") or environ.get("REQUEST_URI"),
             authorization=environ.get(self._header_key),
             refresh=environ.get(self._refresh_key),
             cookie=environ.get("HTTP_COOKIE"),
             header=partial(_header, environ),
-            mount=environ.get("SCRIPT_NAME", ""),
+            mount=mount if mount.isascii() else _as_text(mount),
             query=environ.get("QUERY_STRING", ""),
         )
         auth = self._flow.glance(request, now)
@@ -84,8 +84,6 @@ class JWTMiddleware:
             subject = auth.identity if auth.access is None else auth.access.subject
             environ["REMOTE_USER"] = subject if subject.isascii() else _as_native(subject)
             environ["AUTH_TYPE"] = "Bearer"
-        if auth.closed == "ignored":
-            return self.app(environ, start_response)
         return self._serve(auth, environ, start_response)
 
     def _serve(
@@ -119,19 +117,17 @@ class JWTMiddleware:
                 run(self._flow.settle(auth, self._clock()), self.auth.world)
             return write
 
-        previous = current.get()
-        current.set(auth)
+        begin = start_response if auth.closed == "ignored" else start
+        reset = current.set(auth)
         try:
-            body = self.app(environ, start)
-        except BaseException:
-            current.set(previous)
-            raise
+            body = self.app(environ, begin)
+        finally:
+            current.reset(reset)
         # Lists, tuples and the server's own file wrapper pass as they are, so that
         # Content-Length and sendfile survive.
         if refusal is None and (type(body) in _COMPLETE or _is_wrapped_file(body, environ)):
-            current.set(previous)
             return body
-        return _Body(body, lambda: refusal, previous)
+        return _Body(body, auth, lambda: refusal)
 
     def _respond(
         self, auth: RequestAuth, status: str, headers: list[tuple[str, str]]
@@ -150,27 +146,32 @@ class JWTMiddleware:
 
 
 class _Body:
-    """The app's lazy body, in the context of its request.
+    """The app's lazy body, each step of it in the context of its request.
 
     A generator app calls ``start_response`` late, on its first step: if that found that a
     login or logout could not be stored, the refusal takes the place of what it yields.
     """
 
     def __init__(
-        self,
-        body: Iterable[bytes],
-        refusal: Callable[[], Refusal | None],
-        previous: RequestAuth | None,
+        self, body: Iterable[bytes], auth: RequestAuth, refusal: Callable[[], Refusal | None]
     ) -> None:
         self._body = body
+        self._auth = auth
         self._refusal = refusal
-        self._previous = previous
-        self._steps = self._iterate()
+        self._chunks = self._unless_refused()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._steps
+        return self
 
-    def _iterate(self) -> Iterator[bytes]:
+    def __next__(self) -> bytes:
+        # Step by step, since a server may interleave the bodies of several requests.
+        reset = current.set(self._auth)
+        try:
+            return next(self._chunks)
+        finally:
+            current.reset(reset)
+
+    def _unless_refused(self) -> Iterator[bytes]:
         if self._refusal() is None:
             for chunk in self._body:
                 if self._refusal() is not None:
@@ -181,10 +182,13 @@ class _Body:
             yield refused.body
 
     def close(self) -> None:
-        current.set(self._previous)
         close = getattr(self._body, "close", None)
         if close is not None:
-            close()
+            reset = current.set(self._auth)
+            try:
+                close()
+            finally:
+                current.reset(reset)
 
 
 _COMPLETE = frozenset((list, tuple))
@@ -210,6 +214,11 @@ def _header(environ: Environ, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _as_text(native: str) -> str:
+    """What WSGI has as bytes, each as one character (PEP 3333)."""
+    return native.encode("latin-1").decode("utf-8", "replace")
+
+
 def _as_native(text: str) -> str:
-    """Text as WSGI has it: bytes, each as one character (PEP 3333)."""
+    """The other way round."""
     return text.encode().decode("latin-1")

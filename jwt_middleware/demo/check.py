@@ -245,7 +245,7 @@ def check(doors: Iterable[str] = DOORS, scenarios: Sequence[Scenario] = SCENARIO
 
 
 @contextmanager
-def _staged(door: str) -> Iterator[Stage]:
+def _staged(door: str) -> Generator[Stage, None, None]:
     clock, events = SimulatedClock(), list[Event]()
     with demo_auth(on_event=events.append, clock=clock) as auth, serving(door, auth) as url:
         yield Stage(url, clock, events)

@@ -22,18 +22,24 @@ class Reply:
     """What came back, as far as the story is about it; as text, a short sentence."""
 
     status: int
-    members: Mapping[str, Any]
-    """The body, if it is JSON."""
+    text: str
     tokens: Mapping[str, str]
     """New tokens by kind, ``"access"`` or ``"refresh"``; empty text: to be forgotten."""
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """The body, if it is a JSON object."""
+        members: dict[str, Any] = json.loads(self.text) if self.text.startswith("{") else {}
+        return members
 
     @property
     def signed_in(self) -> bool:
         return self.status == 200
 
     def __str__(self) -> str:
-        parts = [f"{self.status} {self.members.get('user') or ''}".rstrip()]
-        if self.members.get("reissued"):
+        members = self.members
+        parts = [f"{self.status} {members.get('user', '')}".rstrip()]
+        if members.get("reissued"):
             parts.append("reissued")
         parts.append(self._tokens_as_text())
         return ", ".join(parts)
@@ -66,10 +72,8 @@ class Client(ABC):
         try:
             connection.request(method, path, urlencode(form or {}), headers)
             response = connection.getresponse()
-            body = response.read()
-            is_json = response.getheader("Content-Type") == "application/json"
-            members = json.loads(body) if is_json else None
-            return Reply(response.status, members or {}, self._delivered(response))
+            text = response.read().decode()
+            return Reply(response.status, text, self._delivered(response))
         finally:
             connection.close()
 

@@ -49,7 +49,7 @@ def demo_settings(store: SessionStore) -> Settings:
 @contextmanager
 def demo_auth(
     *, on_event: EventHook | None = None, clock: Callable[[], float] = time.time
-) -> Iterator[JWTAuth]:
+) -> Generator[JWTAuth, None, None]:
     """The demo's configuration over a SQLite file, which is gone in the end."""
     # Events are told by on_event. Logged as well, they would be told twice.
     logging.getLogger("jwt_middleware").addHandler(logging.NullHandler())

@@ -109,8 +109,8 @@ _HOME = """
 <dl>
   <dt>Access token</dt><dd>{access}</dd>
   <dt>Refresh token</dt><dd>{refresh}</dd>
-  <dt>Generation</dt><dd>{generation} <small>refresh tokens before this one,
-    when this request came</small></dd>
+  <dt>Generation</dt><dd>{generation} <small>rotations of the refresh token,
+    as this request found it</small></dd>
 </dl>
 <p class="row"><a class="button main" href="/">Call again</a> {reload}</p>
 <div class="row">
@@ -144,7 +144,8 @@ MEANINGS: Mapping[str, str] = {
 def _verdict(auth: RequestAuth) -> Html:
     """What became of this very request."""
     if not auth.reissued:
-        return fill(_VERDICT, kind="valid", headline="Valid", text="No new tokens were needed.")
+        text = "No new tokens were needed."
+        return fill(_VERDICT, kind="valid", headline="Access token valid", text=text)
     if auth.access is not None:
         text = "Your refresh token had expired, your access token not yet: both are new now."
         return fill(_VERDICT, kind="reissued", headline="Renewed in this request", text=text)
@@ -265,9 +266,9 @@ input:not([type=checkbox]) { display: block; width: 100%; max-width: 24rem; padd
 table { width: 100%; border-collapse: collapse; font-size: .875rem; }
 th, td { padding: .35rem .75rem .35rem 0; border-top: 1px solid var(--line); text-align: left;
   vertical-align: top; }
-th { font-weight: 500; white-space: nowrap; }
-code { overflow-wrap: anywhere; }
-.long { overflow-wrap: anywhere; }
+th { font-weight: 500; }
+th, td:first-child { white-space: nowrap; }
+code, .long { overflow-wrap: anywhere; }
 .own td:first-child::after { content: " · here"; color: var(--good); }
 """
 

@@ -23,8 +23,8 @@ QUEUE = 128
 """Connections that may wait to be accepted: a browser opens many at once."""
 
 WELCOME = """\
-Open {url} and sign in under any name. Wait {life} seconds, press "Call again", and watch: your
-access token has expired, and yet you are signed in, with new tokens, by that very request.
+Open {url} and sign in under any name. Wait {life} seconds, press "Call again":
+your access token has expired, and that very request signs you in with new ones.
 
 The secret and the sessions are made for this run alone. Ctrl-C ends it.
 """
@@ -48,7 +48,9 @@ def serve(door: str, host: str, port: int) -> None:
 
 
 @contextmanager
-def serving(door: str, auth: JWTAuth, host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
+def serving(
+    door: str, auth: JWTAuth, host: str = LOOPBACK, port: int = 0
+) -> Generator[str, None, None]:
     """A server for the demo's app behind that door; port 0 takes a free one.
 
     Answers its URL. Raises `CannotServe`.

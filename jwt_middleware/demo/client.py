@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
 from http.cookies import SimpleCookie
 from typing import Any, ClassVar, Self
@@ -22,8 +22,8 @@ class Reply:
     """What came back, as far as the story is about it; as text, a short sentence."""
 
     status: int
-    text: str
-    tokens: Mapping[str, str]
+    text: str = field(repr=False)
+    tokens: Mapping[str, str] = field(repr=False)
     """New tokens by kind, ``"access"`` or ``"refresh"``; empty text: to be forgotten."""
 
     @property
@@ -70,7 +70,7 @@ class Client(ABC):
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=TIMEOUT)
         headers = {"Content-Type": "application/x-www-form-urlencoded", **self._headers()}
         try:
-            connection.request(method, path, urlencode(form or {}), headers)
+            connection.request(method, path, urlencode(form) if form else None, headers)
             response = connection.getresponse()
             text = response.read().decode()
             return Reply(response.status, text, self._delivered(response))
@@ -107,8 +107,8 @@ class Browser(Client):
 
     def _delivered(self, response: HTTPResponse) -> dict[str, str]:
         jar: dict[str, str] = {}
-        for field in response.headers.get_all("Set-Cookie", []):
-            cookies = SimpleCookie(field).items()
+        for line in response.headers.get_all("Set-Cookie", []):
+            cookies = SimpleCookie(line).items()
             # Those of other paths are others: they are expired, should there be any.
             jar |= {name: cookie.value for name, cookie in cookies if cookie["path"] == "/"}
         return {kind: jar[name] for kind, name in COOKIES.items() if name in jar}

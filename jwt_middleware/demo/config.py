@@ -22,6 +22,8 @@ GRACE = 3
 COOKIES = {"access": "demo_access_token", "refresh": "demo_refresh_token"}
 """Names of the demo's own: browsers share cookies between the ports of a host."""
 
+_SILENT = logging.NullHandler()
+
 
 def demo_settings(store: SessionStore) -> Settings:
     """What an app would read from its environment, with `Settings.from_env`."""
@@ -52,7 +54,7 @@ def demo_auth(
 ) -> Generator[JWTAuth, None, None]:
     """The demo's configuration over a SQLite file, which is gone in the end."""
     # Events are told by on_event. Logged as well, they would be told twice.
-    logging.getLogger("jwt_middleware").addHandler(logging.NullHandler())
+    logging.getLogger("jwt_middleware").addHandler(_SILENT)
     with tempfile.TemporaryDirectory(prefix="jwt-demo-", ignore_cleanup_errors=True) as folder:
         store = SQLiteSessionStore(Path(folder, "sessions.sqlite3"))
         with closing(store):

@@ -144,18 +144,15 @@ MEANINGS: Mapping[str, str] = {
 def _verdict(auth: RequestAuth) -> Html:
     """What became of this very request."""
     if not auth.reissued:
+        kind, headline = "valid", "Access token valid"
         text = "No new tokens were needed."
-        return fill(_VERDICT, kind="valid", headline="Access token valid", text=text)
-    if auth.access is not None:
-        text = "Your refresh token had expired, your access token not yet: both are new now."
-        return fill(_VERDICT, kind="reissued", headline="Renewed in this request", text=text)
-    text = "Your access token had expired. The refresh token signed this request in; new tokens "
-    return fill(
-        _VERDICT,
-        kind="reissued",
-        headline="Reissued in this request",
-        text=text + "came with this page.",
-    )
+    elif auth.access is None:
+        kind, headline = "reissued", "Reissued in this request"
+        text = "Your access token had expired. Your refresh token signed this very request in."
+    else:
+        kind, headline = "reissued", "Renewed in this request"
+        text = "Your refresh token had expired, your access token not yet."
+    return fill(_VERDICT, kind=kind, headline=headline, text=text)
 
 
 _VERDICT = '<p class="verdict {kind}"><strong>{headline}</strong> {text}</p>'
@@ -269,6 +266,7 @@ th, td { padding: .35rem .75rem .35rem 0; border-top: 1px solid var(--line); tex
 th { font-weight: 500; }
 th, td:first-child { white-space: nowrap; }
 code, .long { overflow-wrap: anywhere; }
+.long { min-width: 12rem; }
 .own td:first-child::after { content: " · here"; color: var(--good); }
 """
 

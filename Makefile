@@ -29,10 +29,10 @@ test: $(VENV)/.dev ## All tests; every line and branch of the package must be co
 	@$(BIN)/python -m pytest --cov --cov-fail-under=100 $(ARGS)
 
 races: $(VENV)/.dev ## The race tests, 100 rounds each
-	@JWT_RACE_ROUNDS=100 $(BIN)/python -m pytest -m race -o faulthandler_timeout=0 $(ARGS)
+	@RACE_ROUNDS=100 $(BIN)/python -m pytest -m race -o faulthandler_timeout=0 $(ARGS)
 
 explore: $(VENV)/.dev ## Every interleaving of a larger world than in make test
-	@JWT_EXPLORE=deep $(BIN)/python -m pytest -m explore -o faulthandler_timeout=0 $(ARGS)
+	@EXPLORE=deep $(BIN)/python -m pytest -m explore -o faulthandler_timeout=0 $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy and pyright
 	$(BIN)/ruff check .

@@ -9,7 +9,6 @@ HTTP and WebSocket handshakes are handled; lifespan and whatever else pass untou
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias, Unpack
@@ -33,7 +32,14 @@ ASGIApp: TypeAlias = Callable[..., Awaitable[None]]
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
 
-_STARTS = frozenset(("http.response.start", "websocket.accept", "websocket.http.response.start"))
+_STARTS = frozenset(
+    (
+        "http.response.start",
+        "websocket.accept",
+        "websocket.http.response.start",
+        "websocket.close",  # before an accept: the answer of a refused handshake
+    )
+)
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 
 
@@ -51,13 +57,10 @@ class JWTMiddleware:
         *,
         load_claims: LoadClaims | None = None,
         on_event: EventHook | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         **settings: Unpack[SettingsKeywords],
     ) -> None:
-        if not isinstance(auth, JWTAuth):
-            auth = JWTAuth(
-                auth, load_claims=load_claims, on_event=on_event, clock=clock, **settings
-            )
+        auth = JWTAuth.of(auth, load_claims, on_event, clock, **settings)
         self.app = app
         self.auth = auth
         self._flow = auth.flow
@@ -84,14 +87,16 @@ class JWTMiddleware:
         scope = {**scope, CLAIMS_KEY: auth.claims, AUTH_KEY: auth}
         scope.setdefault("user", auth)
         scope.setdefault("auth", auth)
-        previous = current.set(auth)
+        previous = current.get()
+        current.set(auth)
         try:
             if auth.closed == "ignored":
                 await self.app(scope, receive, send)
             else:
                 await self.app(scope, receive, self._sender(auth, scope, send))
         finally:
-            current.reset(previous)
+            # Not reset(): a request may be torn down from another context than its own.
+            current.set(previous)
 
     def _request(self, scope: Scope) -> Request:
         authorization: list[bytes] = []
@@ -109,7 +114,7 @@ class JWTMiddleware:
         raw_path = scope.get("raw_path")
         return Request(
             scope.get("method", "GET"),
-            path.removeprefix(mount) if mount else path,
+            _below(mount, path) if mount else path,
             raw_path=raw_path.decode("latin-1") if raw_path else None,
             authorization=b",".join(authorization).decode("latin-1") if authorization else None,
             refresh=b",".join(refresh).decode("latin-1") if refresh else None,
@@ -122,33 +127,39 @@ class JWTMiddleware:
         )
 
     def _sender(self, auth: RequestAuth, scope: Scope, send: Send) -> Send:
+        additions: Additions | None = None
         refused = False
 
         async def send_or_replace(message: Message) -> None:
-            nonlocal refused
+            nonlocal additions, refused
             if refused:
                 return  # the rest of a response that was replaced
-            if message["type"] not in _STARTS or auth.closed is not None:
+            kind = message["type"]
+            if kind not in _STARTS or (kind == "websocket.close" and additions is not None):
                 await send(message)
                 return
-            additions = NOTHING
-            if auth.intent is None and auth.reissue is None:
-                auth.closed = "started"
-            else:
-                outcome = await self._respond(auth, message)
-                if isinstance(outcome, Refusal):
-                    refused = True
-                    await self._send_refusal(outcome, scope, send)
-                    return
-                additions = outcome
-            await send(self._with(additions, message))
-            if not auth.quiet:
+            plain = auth.intent is None and auth.reissue is None
+            if additions is None:
+                additions = NOTHING
+                if plain:
+                    auth.closed = "started"
+                else:
+                    outcome = await self._respond(auth, message)
+                    if isinstance(outcome, Refusal):
+                        refused = True
+                        await self._send_refusal(outcome, scope, send)
+                        return
+                    additions = outcome
+            await send(message if kind == "websocket.close" else self._with(additions, message))
+            if not plain or auth.unconfirmed is not None:
                 await arun(self._flow.settle(auth, self._clock()), self._world)
 
         return send_or_replace
 
     async def _respond(self, auth: RequestAuth, message: Message) -> Additions | Refusal:
-        status = message.get("status", 101)
+        # A handshake that is closed instead of accepted can carry no token, like a 304.
+        closing = message["type"] == "websocket.close"
+        status = 304 if closing else message.get("status", 101)
         headers = _decoded(message.get("headers", ()))
         return await arun(self._flow.respond(auth, status, headers, self._clock()), self._world)
 
@@ -178,6 +189,11 @@ class JWTMiddleware:
             headers = merge_list(headers, b"vary", b"Cookie", b",")
         await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
         await send({"type": f"{kind}.body", "body": refusal.body})
+
+
+def _below(mount: str, path: str) -> str:
+    """The path inside the app: since ASGI 2.3 the scope's path begins with ``root_path``."""
+    return path.removeprefix(mount) if f"{path}/".startswith(f"{mount}/") else path
 
 
 def _header(headers: Any, name: str) -> str | None:

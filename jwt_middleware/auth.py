@@ -13,15 +13,15 @@ from .claims import custom_claims
 from .csrf import OriginPolicy
 from .driver import Asks, arun, run
 from .errors import ConfigurationError, SessionsNotStored, StoreUnavailable
-from .events import EventHook
+from .events import Event, EventHook
 from .flow import Flow
 from .handle import Parts, checked_subject
 from .memory import ProcessMemory
-from .sessions import AsyncSessionStore, Session, SessionStore, store
+from .sessions import JUST_AFTER, AsyncSessionStore, Session, SessionStore, store
 from .settings import Settings, SettingsKeywords
 from .tokens import TokenPair, Tokens
 from .transport import Transport
-from .world import EventLoopWorld, Hooks, LoadClaims, SyncWorld
+from .world import EventLoopWorld, Hooks, LoadClaims, SyncWorld, hooks
 
 PURGE_BATCH = 1000
 
@@ -49,16 +49,21 @@ class JWTAuth:
         *,
         load_claims: LoadClaims | None = None,
         on_event: EventHook | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         **keywords: Unpack[SettingsKeywords],
     ) -> None:
         if settings is None:
             settings = Settings(**keywords)
+        elif not isinstance(settings, Settings):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                f"expected a JWTAuth or Settings, not {type(settings).__name__}; single settings "
+                "are keywords: JWTMiddleware(app, secret_key=...)"
+            )
         elif keywords:
             changed: Any = keywords  # replace() asks for parsed values; Settings parses these
             settings = replace(settings, **changed)
         self.settings = settings
-        self.clock = clock
+        self.clock = clock or time.time
         self._hooks = Hooks(load_claims, on_event)
         self._memory = ProcessMemory(settings.token_cache_size)
         self._parts = Parts(
@@ -74,6 +79,24 @@ class JWTAuth:
         self._stores: dict[str, SessionStore | AsyncSessionStore] = {}
         self._event_loop_world: EventLoopWorld | None = None
         self.world = SyncWorld(store=self._sync_store, hooks=self._port_of_hooks)
+
+    @classmethod
+    def of(
+        cls,
+        auth: JWTAuth | Settings | None,
+        load_claims: LoadClaims | None,
+        on_event: EventHook | None,
+        clock: Callable[[], float] | None,
+        **keywords: Unpack[SettingsKeywords],
+    ) -> JWTAuth:
+        """What a door was given, as one `JWTAuth`. Raises `ConfigurationError`."""
+        if isinstance(auth, JWTAuth):
+            if keywords or load_claims or on_event or clock:
+                raise ConfigurationError(
+                    "settings beside a JWTAuth would not be heard: give them to JWTAuth(...)"
+                )
+            return auth
+        return cls(auth, load_claims=load_claims, on_event=on_event, clock=clock, **keywords)
 
     # ── Outside a request ────────────────────────────────────────────────────────
 
@@ -149,6 +172,14 @@ class JWTAuth:
         """`purge`, to be awaited."""
         return await arun(self._purge(), self.event_loop_world)
 
+    def close(self) -> None:
+        """Let go of the store's connections; whoever needs it next opens it again."""
+        run(self._close(), self.world)
+
+    async def aclose(self) -> None:
+        """`close`, to be awaited."""
+        await arun(self._close(), self.event_loop_world)
+
     # ── For the doors ────────────────────────────────────────────────────────────
 
     @property
@@ -197,6 +228,8 @@ class JWTAuth:
                 )
                 if found is None:
                     raise StoreUnavailable('session_store is "none"')
+                if not _is_async_store(found):  # it serves both kinds of program
+                    found = self._stores.setdefault("sync", found)
                 self._stores[kind] = found
                 self._memory.store_opened = True
         return found
@@ -227,15 +260,21 @@ class JWTAuth:
         )
         pair = self._parts.tokens.pair(session, now=now)
         if not self._parts.stateless:
-            stored = yield from store.create(session, ends=(), now=now)
+            # It begins now: after whatever was ended in the same instant.
+            begun = replace(session, created_at=now + JUST_AFTER)
+            stored = yield from store.create(begun, ends=(), now=now)
             if stored.revoked:
                 raise StoreUnavailable("the subject was signed out everywhere meanwhile")
+        yield from hooks.emit(Event("login", now, None, subject, session.id))
         return pair
 
     def _revoke(self, session_id: str) -> Asks[bool]:
         self._check_stored("revoke")
-        ended = yield from store.revoke(session_id, reason="revoked", now=self.clock())
+        now = self.clock()
+        ended = yield from store.revoke(session_id, reason="revoked", now=now)
         self._memory.end(session_id, "revoked")
+        if ended:
+            yield from hooks.emit(Event("revoked", now, None, None, session_id))
         return ended
 
     def _revoke_subject(self, subject: str, keep: str | None) -> Asks[int]:
@@ -250,7 +289,12 @@ class JWTAuth:
         )
         for session_id in ended:
             self._memory.end(session_id, "revoked")
+        yield from hooks.emit(Event("revoked", now, None, subject))
         return len(ended)
+
+    def _close(self) -> Asks[None]:
+        if self._memory.store_opened:
+            yield from store.close()
 
     def _sessions(self, subject: str) -> Asks[list[Session]]:
         self._check_stored("sessions")

@@ -7,12 +7,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import InvalidClaims
+from .jws import MAX_DEPTH, nests_deeper
 
 RESERVED = frozenset(
     ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "rgen", "rexp", "cnf")
 )
 """Members the middleware sets or judges itself (RFC 7519 section 4.1, RFC 7800): an app
 cannot put them into a token."""
+
+
+MAX_CLAIMS_DEPTH = MAX_DEPTH - 2
+"""A refresh token that carries its session wraps the claims in two more objects."""
 
 
 class Claims(Mapping[str, Any]):
@@ -28,7 +33,7 @@ class Claims(Mapping[str, Any]):
         self._members = dict(members)
 
     def __getitem__(self, name: str) -> Any:
-        return _copy(self._members[name])
+        return copy_json(self._members[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -41,12 +46,12 @@ class Claims(Mapping[str, Any]):
         return f"<Claims {', '.join(self._members)}>"
 
 
-def _copy(value: Any) -> Any:
+def copy_json(value: Any) -> Any:
     """A deep copy of what JSON can hold."""
     if isinstance(value, dict):
-        return {name: _copy(member) for name, member in value.items()}
+        return {name: copy_json(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [_copy(item) for item in value]
+        return [copy_json(item) for item in value]
     return value
 
 
@@ -74,4 +79,6 @@ def custom_claims(claims: Mapping[str, Any] | None, identity_claim: str) -> dict
             "claims must be what JSON can hold: text, finite numbers, booleans, None, and lists "
             "and string-keyed mappings of those"
         ) from error
+    if nests_deeper(own, MAX_CLAIMS_DEPTH):
+        raise InvalidClaims(f"claims nest deeper than {MAX_CLAIMS_DEPTH}: flatten them")
     return own

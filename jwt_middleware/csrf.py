@@ -45,4 +45,5 @@ def _names_host(origin: str, host: str | None) -> bool:
     port = _DEFAULT_PORTS.get(scheme)
     if not separator or port is None or not host:
         return False
-    return netloc.removesuffix(port) == host.lower().removesuffix(port)
+    name = netloc.removesuffix(port)
+    return name != "" and name == host.lower().removesuffix(port)

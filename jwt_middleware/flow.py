@@ -24,6 +24,7 @@ arrives as `StoreUnavailable`, so what it does is written here and nowhere else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ class Flow:
         self._wishes = Wishes(parts, self._reissuer)
         settings = parts.settings
         self._public = PathRules(settings.public_paths)
-        self._login_page = (settings.login_url or "").partition("?")[0]
+        self._login_page = re.split("[?#]", settings.login_url or "")[0].rstrip("/")
         self._ignored = PathRules(settings.ignore_paths)
         self._ignores_paths = bool(settings.ignore_paths)
 
@@ -113,12 +114,19 @@ class Flow:
 
     def _refusal(self, request: Request, reason: str) -> Refusal | None:
         """Where sign-in is required: why not, in the terms of RFC 6750."""
-        if self._public.match(request) or request.mount + request.path == self._login_page:
-            return None  # the login page has to be reached by those who are to sign in
+        if self._public.match(request) or self._is_login_page(request):
+            return None
         login_url = self.parts.settings.login_url
         if login_url is not None and request.navigation and reason != "store_unavailable":
             return to_login(login_url, request)
         return refuse(reason, request)
+
+    def _is_login_page(self, request: Request) -> bool:
+        """It has to be reached by those who are to sign in there."""
+        login_url = self.parts.settings.login_url
+        return login_url is not None and (
+            (request.mount + request.path).rstrip("/") == self._login_page
+        )
 
     def _identify(self, auth: RequestAuth, presented: PresentedTokens) -> Asks[None]:
         if presented.fault is not None and presented.access is None:
@@ -167,9 +175,11 @@ class Flow:
         except StoreUnavailable:
             # The valid token needs nobody's word: the request goes on with it.
             yield from hooks.emit(auth.event("store_unavailable"))
-        else:
-            if auth.reason in ("superseded", "invalid_token"):
-                auth.admit(access)  # this refresh token is worth nothing; the session lives
+            return
+        if auth.reason in ("superseded", "invalid_token"):
+            auth.admit(access)  # this refresh token is worth nothing; the session lives
+        elif not auth.is_authenticated:
+            auth.access = None  # the session has ended, and its access token with it
 
     def _note_proof(self, auth: RequestAuth, access: AccessToken) -> None:
         """A token that came back from a client proves what the client holds."""
@@ -242,6 +252,9 @@ class Flow:
             return
         fresh = session if claims is None else replace(session, claims=claims)
         members = self.parts.tokens.members(fresh, generation=refresh.generation, now=auth.now)
+        if not self.parts.tokens.has_required_claims(members):
+            auth.anonymous("invalid_token")  # as its access token would be (S47)
+            return
         auth.signed_in(Claims(members))
         auth.reissue = Reissue(row, refresh, session, claims, renewal, presented)
         if row.verdict in (Verdict.ROTATE, Verdict.KEEP) and refresh.generation > 0:
@@ -291,15 +304,13 @@ class Flow:
         """No token may travel on this response."""
         if stored_by_caches(auth.request, status):
             return True
-        if auth.channel is Channel.HEADERS and auth.request.websocket:
-            return True
-        return self.parts.transport.names_our_cookie(headers)
+        return self.parts.transport.sends_tokens(headers)
 
     # ── Behind the started response ──────────────────────────────────────────────
 
     def merge(self, additions: Additions, headers: Headers) -> Headers:
         """The headers to send: again at each start, should the app start over (PEP 3333)."""
-        if not additions.fields or self.parts.transport.names_our_cookie(headers):
+        if not additions.fields or self.parts.transport.sends_tokens(headers):
             return headers
         return additions.apply(headers)
 

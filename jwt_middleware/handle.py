@@ -15,6 +15,7 @@ from typing import Any
 from .claims import RESERVED, Claims, custom_claims
 from .csrf import OriginPolicy
 from .errors import (
+    ConfigurationError,
     CrossSiteRequest,
     MiddlewareNotInstalled,
     NotAuthenticated,
@@ -177,7 +178,8 @@ class RequestAuth:
             return []
         scope = self.claims.get("scope") or self.claims.get("scopes") or []
         names = scope.split() if isinstance(scope, str) else scope
-        return ["authenticated", *(name for name in names if isinstance(name, str))]
+        listed = names if isinstance(names, list) else []  # what another issuer put there
+        return ["authenticated", *(name for name in listed if isinstance(name, str))]
 
     # ── What to do about it ──────────────────────────────────────────────────────
 
@@ -285,7 +287,7 @@ class RequestAuth:
                 "Configure a store."
             )
         self._check_same_site("logout", self._delivery(None), cross_site)
-        subject = self.subject
+        subject = self.subject or self._subject_at_arrival
         self._sign_out()
         if subject is not None:
             self._intent().everywhere = subject
@@ -319,16 +321,11 @@ class RequestAuth:
         self.claims = None
         self.reason = reason
 
-    @property
-    def quiet(self) -> bool:
-        """Nothing is to be stored or sent for this request."""
-        return self.intent is None and self.reissue is None and self.unconfirmed is None
-
     def _check_open(self, call: str, instead: str) -> None:
         if self.closed == "ignored":
             raise PathIgnored(
-                f"{call}() on a path listed in ignore_paths: the middleware adds nothing to "
-                "its response. Take the path off that list."
+                f"{call}() on a path listed in ignore_paths, or in a CORS preflight: the "
+                "middleware adds nothing to its response. Take the path off that list."
             )
         if self.closed is not None:
             raise ResponseStarted(
@@ -358,9 +355,20 @@ class RequestAuth:
                 "cross_site=True."
             )
 
+    @property
+    def _subject_at_arrival(self) -> str | None:
+        """Whom the request was signed in as, whatever the app has done about it since."""
+        if self.access is not None:
+            return self.access.subject
+        return self.reissue.refresh.subject if self.reissue is not None else None
+
     def _delivery(self, cookies: bool | None) -> Channel | None:
         if cookies is None:
             return self.channel or self.parts.transport.default_channel
+        if cookies and not self.parts.transport.uses_cookies:
+            raise ConfigurationError(
+                'cookies=True, but token_location has no "cookies": nobody would read them'
+            )
         return Channel.COOKIES if cookies else None
 
     def _fitting_pair(self, session: Session, channel: Channel | None) -> TokenPair:
@@ -394,6 +402,8 @@ class RequestAuth:
 
     def _sign_out(self) -> None:
         intent = self._intent()
+        if intent.login is not None and intent.login.stored:
+            self.presented_sessions += (intent.login.pair.session_id,)
         intent.login, intent.claims, intent.logout = None, None, True
         self.anonymous("logged_out")
 

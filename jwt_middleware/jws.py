@@ -81,8 +81,10 @@ def decode_object(segment: str) -> dict[str, Any]:
         raise InvalidToken("a segment is not strict JSON in UTF-8") from None
     if not isinstance(members, dict):
         raise InvalidToken("a segment is not a JSON object")
+    # Few openings cannot nest deep: only an unusual token pays for the walk.
+    if text.count("{") + text.count("[") > MAX_DEPTH and nests_deeper(members, MAX_DEPTH):
+        raise InvalidToken(f"JSON nested deeper than {MAX_DEPTH}")
     _refuse_lone_surrogates(text, members)
-    _refuse_depth(text, members)
     return members
 
 
@@ -118,17 +120,14 @@ def _refuse_lone_surrogates(text: str, members: dict[str, Any]) -> None:
             raise InvalidToken("a string holds half a surrogate pair") from None
 
 
-def _refuse_depth(text: str, members: dict[str, Any]) -> None:
-    # Few openings cannot nest deep: only an unusual token pays for the walk.
-    if text.count("{") + text.count("[") <= MAX_DEPTH:
-        return
+def nests_deeper(members: Mapping[str, Any], limit: int) -> bool:
+    """Whether objects and lists nest deeper than ``limit``, found without recursion."""
     level: list[Any] = [members]
-    for _ in range(MAX_DEPTH):
+    for _ in range(limit):
         level = [
             child
             for parent in level
             for child in (parent.values() if isinstance(parent, dict) else parent)
             if isinstance(child, (dict, list))
         ]
-    if level:
-        raise InvalidToken(f"JSON nested deeper than {MAX_DEPTH}")
+    return bool(level)

@@ -69,11 +69,13 @@ def unavailable(reason: str, request: Request) -> Refusal:
 def to_login(login_url: str, request: Request) -> Refusal:
     """303 to the login page, which learns where to go back to: always a local path."""
     # One leading slash, whatever came: "//host" and "/\host" lead to another site.
-    local = "/" + quote((request.mount + request.path).lstrip("/\\"))
+    local = "/" + quote((request.mount + request.path).lstrip("/\\"), errors="replace")
     if request.query:
         local = f"{local}?{request.query}"
-    separator = "&" if "?" in login_url else "?"
-    location = f"{login_url}{separator}{urlencode({'next': local})}"
+    page, number_sign, fragment = login_url.partition("#")
+    separator = "&" if "?" in page else "?"
+    way_back = urlencode({"next": local}, errors="replace")
+    location = f"{page}{separator}{way_back}{number_sign}{fragment}"
     body = b"Sign in first."
     headers = (
         ("Location", location),

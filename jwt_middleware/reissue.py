@@ -15,10 +15,11 @@ from typing import Any
 from .claims import Claims
 from .driver import Asks
 from .handle import Parts, Reissue, RequestAuth
+from .request import Request
 from .rotation import TABLE, Presented, Row, Verdict, judge, swap_forward, swap_to_successor
 from .sessions import Session, store
 from .tokens import RefreshToken
-from .transport import NOTHING, Additions
+from .transport import NOTHING, Additions, Channel
 from .transport import Presented as PresentedTokens
 from .world import hooks
 
@@ -66,7 +67,7 @@ class Reissuer:
 
     def reissue(self, auth: RequestAuth, reissue: Reissue, now: float) -> Asks[Additions]:
         """What the refresh token that signed this request in is worth now, in tokens."""
-        if not reissue.row.verdict.reissues:
+        if not reissue.row.verdict.reissues or undeliverable(auth.request, auth.channel):
             return NOTHING  # LATE: its client has, or will ask with, a newer token
         minted = self.recall(reissue.presented, now)
         if minted is not None and minted.reissue is reissue:
@@ -130,6 +131,8 @@ class Reissuer:
         verdict on the request was passed when it arrived.
         """
         refresh = reissue.refresh
+        if now >= refresh.expires_at and not reissue.renewal:
+            return NOTHING
         row = self.judge(auth, refresh, session, now, renewal=reissue.renewal)
         if session is None or not row.verdict.reissues:
             if row.reason == "revoked":
@@ -141,6 +144,8 @@ class Reissuer:
         if row.verdict is not Verdict.REPLAY or asked_for_access_only:
             yield from hooks.emit(auth.event("reissued", session.id))
             return self.deliver(auth, session, refresh.generation, now)
+        if now > auth.now + self.parts.settings.rotation_grace:
+            return NOTHING  # so slow an answer might overtake, in the jar, a newer token
         settled_at = max(session.rotated_at, session.confirmed_at)
         late = now > settled_at + self.parts.settings.rotation_grace
         yield from hooks.emit(auth.event("lost_response" if late else "replayed", session.id))
@@ -156,7 +161,9 @@ class Reissuer:
         with_refresh: bool = False,
     ) -> Additions:
         """``generation``: of the refresh token the client holds once it has this response."""
-        if auth.channel is None or now >= session.absolute_expires_at:
+        if auth.channel is None or undeliverable(auth.request, auth.channel):
+            return NOTHING
+        if now >= session.absolute_expires_at:
             return NOTHING
         tokens = self.parts.tokens
         return self.parts.transport.deliver(
@@ -180,11 +187,16 @@ class Reissuer:
 
     def recall(self, presented: PresentedTokens, now: float) -> Minted | None:
         minted: Minted | None = self.parts.memory.minted.get(presented)
-        if minted is None or now > minted.until:
-            return None
+        if minted is None or now >= minted.until:
+            return None  # from here on another process may rotate again
         if minted.reissue.session.id in self.parts.memory.ended:
             return None
         return minted
+
+
+def undeliverable(request: Request, channel: Channel | None) -> bool:
+    """No header of a WebSocket handshake reaches the script that opened it; cookies do."""
+    return request.websocket and channel is Channel.HEADERS
 
 
 def _swapped(

@@ -62,11 +62,11 @@ class Request:
 
     @property
     def has_body(self) -> bool:
-        length = self.header("content-length")
-        if length is None and self.header("transfer-encoding") is None:
-            # HTTP/2 needs neither field to send a body.
-            return self.method in ("POST", "PUT", "PATCH")
-        return length not in ("", "0")
+        length = self.header("content-length")  # empty is absent (PEP 3333)
+        if length or self.header("transfer-encoding"):
+            return length != "0"
+        # HTTP/2 needs neither field to send a body.
+        return self.method in ("POST", "PUT", "PATCH")
 
     @property
     def preflight(self) -> bool:

@@ -13,10 +13,13 @@ import hashlib
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .driver import Asks, Command
+
+JUST_AFTER = 1e-6
+"""Seconds by which what begins in the instant of a log-out-everywhere is later than it."""
 
 TAG_LENGTH = 8
 """Characters of a session id that are its routing tag."""
@@ -41,7 +44,7 @@ class Session:
     expires_at: float
     """Idle expiry: each rotation moves it, up to ``absolute_expires_at``."""
     absolute_expires_at: float
-    refresh_salt: str
+    refresh_salt: str = field(repr=False)
     generation: int = 0
     confirmed_generation: int = 0
     confirmed_at: float = 0.0
@@ -252,6 +255,9 @@ class _StoreVerbs:
     def purge(self, before: float, *, limit: int) -> Asks[int]:
         answer: int = yield Command("store", "purge", (before,), {"limit": limit})
         return answer
+
+    def close(self) -> Asks[None]:
+        yield Command("store", "close")
 
 
 store = _StoreVerbs()

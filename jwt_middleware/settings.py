@@ -258,7 +258,9 @@ class Settings:
         'Where sessions are kept: a URL, an object, or "none" for stateless tokens.',
         hidden=True,
     )
-    store_timeout: float = _setting(kinds.duration(), 2, "The longest a store call may take.")
+    store_timeout: float = _setting(
+        kinds.duration(), 2, "The longest a store opened by its URL may take over a call."
+    )
     token_cache_size: int = _setting(
         kinds.whole_number(0, 1_000_000), 4096, "How many verified tokens a process remembers."
     )

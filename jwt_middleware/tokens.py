@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from .claims import Claims
+from .claims import RESERVED, Claims, copy_json
 from .errors import InvalidToken, TokenTooLarge
-from .jws import CompactJWS, decode_object, encode_object, encode_segment, split
+from .jws import decode_object, encode_object, encode_segment, split
 from .keys import Key, KeySet, access_keys, derive, refresh_keys
 from .memory import Bounded
 from .sessions import Session, new_session_id
@@ -31,12 +31,17 @@ from .settings import Settings
 
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
-ACCEPTED_TYPES = frozenset((ACCESS_TYPE, "jwt", ""))
-"""``typ`` of tokens that may open the app; an allow-list (RFC 8725 section 3.11)."""
+ACCEPTED_TYPES = frozenset((ACCESS_TYPE, "jwt", None))
+"""``typ`` of tokens that may open the app, None for none; an allow-list (RFC 8725 section 3.11)."""
+
+REFRESH_TYPES: frozenset[str | None] = frozenset((REFRESH_TYPE,))
 
 CLOCK_SKEW = 60.0
 """Seconds ``nbf`` and ``iat`` may lie ahead: small skew between nodes must not refuse our
 own fresh tokens."""
+
+MAX_TRUSTED_HEADERS = 64
+"""Header segments whose parsing is remembered; honest ones are as few as the keys."""
 
 LATEST = 253402300800.0
 """The year 10000: no honest time claim lies beyond it."""
@@ -100,7 +105,7 @@ class RefreshToken:
     jti: str = field(repr=False)
     kid: str
     """The key that verified the signature: the ``jti`` is judged with the same one."""
-    session: Session | None = None
+    session: Session | None = field(default=None, repr=False)
     """What a stateless refresh token carries instead of a row."""
 
 
@@ -158,7 +163,7 @@ class _TrustedHeader(NamedTuple):
     """A header segment that has come with a valid signature: no need to parse it again."""
 
     key: Key
-    typ: str
+    typ: str | None
 
 
 class Tokens:
@@ -212,7 +217,9 @@ class Tokens:
     def idle(self, persistent: bool) -> float:
         """Seconds a session may rest between two rotations."""
         settings = self._settings
-        return settings.refresh_token_expires if persistent else settings.session_cookie_expires
+        if persistent:
+            return settings.refresh_token_expires
+        return min(settings.session_cookie_expires, settings.refresh_token_expires)
 
     def pair(self, session: Session, *, now: float) -> TokenPair:
         """Both tokens of a session as it stands. Raises `TokenTooLarge`."""
@@ -233,20 +240,29 @@ class Tokens:
         """
         members = self.members(session, generation=generation, now=now)
         token = self.sign_access(members)
-        self.verified.put(token, AccessToken(Claims(members), session.subject, self._settings))
+        if self.has_required_claims(members):
+            minted = AccessToken(Claims(members), session.subject, self._settings)
+            self.verified.put(token, minted)
         return token
 
     def sign_access(self, members: Mapping[str, Any]) -> str:
         """An access token with exactly this claims set. Raises `TokenTooLarge`."""
         token = self._sign(self._access_header, members, self._access_keys.signing)
-        if len(token) > self._settings.max_token_length:
-            raise TokenTooLarge(_too_large(self._settings.max_token_length, members))
+        self._check_length(token, members)
         return token
+
+    def _check_length(self, token: str, members: Mapping[str, Any]) -> None:
+        """A token longer than we read would be worth nothing to its client."""
+        limit = self._settings.max_token_length
+        if len(token) > limit:
+            ours = RESERVED | {self._settings.identity_claim}
+            own = {name: value for name, value in members.items() if name not in ours}
+            raise TokenTooLarge(_too_large(limit, own))
 
     def members(self, session: Session, *, generation: int, now: float) -> dict[str, Any]:
         """The claims set of an access token (RFC 9068 section 2.2)."""
         settings = self._settings
-        members: dict[str, Any] = dict(session.claims)
+        members: dict[str, Any] = copy_json(dict(session.claims))
         if settings.issuer is not None:
             members["iss"] = settings.issuer
         if settings.audience:
@@ -263,7 +279,10 @@ class Tokens:
         }
 
     def refresh(self, session: Session) -> str:
-        """The refresh token of the generation a row stands at; the same on every node."""
+        """The refresh token of the generation a row stands at; the same on every node.
+
+        Raises `TokenTooLarge`.
+        """
         key = self._refresh_keys.signing
         members: dict[str, Any] = {
             "sub": session.subject,
@@ -275,7 +294,9 @@ class Tokens:
         }
         if self._settings.session_store == "none":
             members["ses"] = _carried(session)
-        return self._sign(self._refresh_header, members, key)
+        token = self._sign(self._refresh_header, members, key)
+        self._check_length(token, session.claims)
+        return token
 
     def _access_expiry(self, session: Session, now: float) -> float:
         return min(now + self._settings.access_token_expires, session.absolute_expires_at)
@@ -317,7 +338,8 @@ class Tokens:
         known = self.verified.get(token)
         if known is not None:
             return known
-        members = self._authentic(token, self._access_keys, ACCEPTED_TYPES)
+        payload, _ = self._authentic(token, self._access_keys, ACCEPTED_TYPES)
+        members = decode_object(payload)
         subject = self._check_access_claims(members, now)
         access = AccessToken(Claims(members), subject, self._settings)
         if not access.expired(now):
@@ -329,8 +351,8 @@ class Tokens:
 
         Raises `InvalidToken`.
         """
-        parts = self._authentic_parts(token, self._refresh_keys, frozenset((REFRESH_TYPE,)))
-        members = decode_object(parts.payload)
+        payload, key = self._authentic(token, self._refresh_keys, REFRESH_TYPES)
+        members = decode_object(payload)
         # Only our own derived key signs these, so their form is ours; a member that is
         # missing all the same is a token of another version of this package.
         try:
@@ -341,7 +363,7 @@ class Tokens:
                 issued_at=members["iat"],
                 expires_at=members["exp"],
                 jti=members["jti"],
-                kid=self._trusted_headers[parts.header].key.kid,
+                kid=key.kid,
                 session=_restored(members) if self._settings.session_store == "none" else None,
             )
         except (KeyError, TypeError):
@@ -352,20 +374,21 @@ class Tokens:
         expected = self._jti(refresh.kid, session, refresh.generation)
         return hmac.compare_digest(expected, refresh.jti) and refresh.subject == session.subject
 
-    def _authentic(self, token: str, keys: KeySet, types: frozenset[str]) -> dict[str, Any]:
-        return decode_object(self._authentic_parts(token, keys, types).payload)
-
-    def _authentic_parts(self, token: str, keys: KeySet, types: frozenset[str]) -> CompactJWS:
-        """Split and verify; the payload is not decoded before the signature held."""
+    def _authentic(self, token: str, keys: KeySet, types: frozenset[str | None]) -> tuple[str, Key]:
+        """The payload of a token whose signature holds, not yet decoded, and its key."""
         parts = split(token, self._settings.max_token_length)
         trusted = self._trusted_headers.get(parts.header)
         header = trusted or _judge_header(decode_object(parts.header), keys)
         # A trusted header may be trusted as the other kind of token's.
         if header.typ not in types or not header.key.verify(parts.signing_input, parts.signature):
             raise InvalidToken("the signature does not hold, or this is another kind of token")
-        if trusted is None and len(self._trusted_headers) < 64:
+        if trusted is None and len(self._trusted_headers) < MAX_TRUSTED_HEADERS:
             self._trusted_headers[parts.header] = header
-        return parts
+        return parts.payload, header.key
+
+    def has_required_claims(self, members: Mapping[str, Any]) -> bool:
+        """Null is no value: a required claim of null is missing."""
+        return all(members.get(name) is not None for name in self._settings.required_claims)
 
     def _check_access_claims(self, members: dict[str, Any], now: float) -> str:
         """RFC 7519 section 4.1, RFC 9068 section 4; answers the subject."""
@@ -382,8 +405,7 @@ class Tokens:
             raise InvalidToken("bound to a key (cnf), but presented as a plain bearer token")
         if not isinstance(members.get("jti", ""), str):
             raise InvalidToken("jti is not text")
-        missing = [name for name in settings.required_claims if name not in members]
-        if missing:
+        if not self.has_required_claims(members):
             raise InvalidToken("a required claim is missing")
         _check_session_claims(members)
         return _subject(members, settings.identity_claim)
@@ -397,13 +419,15 @@ def _judge_header(header: Mapping[str, Any], keys: KeySet) -> _TrustedHeader:
     """The key a header asks for. ``jwk``, ``jku``, ``x5u`` and ``x5c`` are never looked at."""
     if not _UNPROCESSED.isdisjoint(header):
         raise InvalidToken("a header member that is not processed here")
-    kid, typ = header.get("kid"), header.get("typ", "")
-    if not isinstance(kid, str | None) or not isinstance(typ, str):
+    # Absent is a case of its own, null is none of them.
+    kid, typ = header.get("kid", ""), header.get("typ", "")
+    if not isinstance(kid, str) or not isinstance(typ, str):
         raise InvalidToken("kid or typ is not text")
-    key = keys.find(kid, header.get("alg"))
+    key = keys.find(kid if "kid" in header else None, header.get("alg"))
     if key is None:
         raise InvalidToken("no key has this kid and alg")
-    return _TrustedHeader(key, typ.lower().removeprefix("application/"))
+    kind = typ.lower().removeprefix("application/") if "typ" in header else None
+    return _TrustedHeader(key, kind)
 
 
 def _time(members: Mapping[str, Any], name: str, *, required: bool) -> float | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import AnyStr, NamedTuple
 
@@ -33,7 +33,11 @@ _CACHING = frozenset(
         "x-accel-expires",
     )
 )
-_HOST = re.compile(r"(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*", re.ASCII).fullmatch
+_HOST = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{0,62}", re.ASCII).fullmatch
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]{1,256}", re.ASCII).fullmatch
+
+MAX_VARIANTS = 5
+"""Domains, and paths, under which a stray cookie of our name is looked for."""
 
 
 class Channel(Enum):
@@ -53,12 +57,15 @@ class Presented(NamedTuple):
     """What was wrong with the way they came: no refresh token counts, and only an access
     token that came in good order."""
 
+    def __repr__(self) -> str:
+        return f"<Presented by {self.channel}>"  # no token gets into a traceback
+
 
 @dataclass(slots=True)
 class Additions:
     """What phase B adds to the headers of a response."""
 
-    fields: Sequence[tuple[str, str]] = ()
+    fields: Sequence[tuple[str, str]] = field(default=(), repr=False)
     expose: Sequence[str] = ()
     """Names a cross-origin script must be allowed to read, if CORS allows it anything."""
 
@@ -69,8 +76,8 @@ class Additions:
         kept.append(("Cache-Control", "no-store"))
         kept.extend(self.fields)
         cors = any(name.lower() == "access-control-allow-origin" for name, _ in kept)
-        if self.expose and cors:
-            kept = merge_list(kept, "Access-Control-Expose-Headers", ",".join(self.expose), ",")
+        for name in self.expose if cors else ():
+            kept = merge_list(kept, "Access-Control-Expose-Headers", name, ",")
         return kept
 
 
@@ -86,12 +93,18 @@ class Transport:
         self.uses_cookies = Channel.COOKIES in self._locations
         self.access_cookie = settings.access_cookie
         self.refresh_cookie = settings.refresh_cookie
+        self._token_headers = frozenset(
+            (settings.access_response_header.lower(), settings.refresh_header_name.lower())
+        )
         scheme = re.escape(settings.header_type)
         space = " +" if scheme else ""
         token68 = r"([A-Za-z0-9._~+/-]+=*)"  # RFC 7235 section 2.1
         flags = re.IGNORECASE | re.ASCII
         self._credentials = re.compile(scheme + space + token68, flags).fullmatch
-        self._our_scheme = re.compile(rf"(?:^|,)[ \t]*{scheme}(?:[ \t,]|$)", flags).search
+        claims_to_be_ours = rf"(?:^|,)[ \t]*{scheme}(?:[ \t,]|$)"
+        if not scheme:  # then whatever has no scheme of its own in front
+            claims_to_be_ours = "^(?![A-Za-z][A-Za-z0-9-]* )"
+        self._our_scheme = re.compile(claims_to_be_ours, flags).search
 
     @property
     def default_channel(self) -> Channel:
@@ -212,17 +225,21 @@ class Transport:
             for name in (self.access_cookie, self.refresh_cookie)
             if not name.startswith("__Host-")  # of these a browser keeps only one
             for domain in (None, *_parent_domains(request.header("host")))
-            for path in _path_variants(request.path, settings.cookie_path)
+            for path in _path_variants(request.mount + request.path, settings.cookie_path)
             if (domain, path) != ours
         ]
 
-    def names_our_cookie(self, headers: Iterable[tuple[str, str]]) -> bool:
-        """Whether the app itself sets one of our cookies: then its word counts, not ours."""
-        return any(
-            name.lower() == "set-cookie"
-            and value.partition("=")[0].strip() in (self.access_cookie, self.refresh_cookie)
-            for name, value in headers
-        )
+    def sends_tokens(self, headers: Iterable[tuple[str, str]]) -> bool:
+        """Whether the app itself sets one of our cookies or token headers: then its word
+        counts, not ours. (The "app" may be this middleware, wrapped twice.)"""
+        for name, value in headers:
+            field_name = name.lower()
+            if field_name in self._token_headers:
+                return True
+            cookie = value.partition("=")[0].strip() if field_name == "set-cookie" else ""
+            if cookie in (self.access_cookie, self.refresh_cookie):
+                return True
+        return False
 
     def _set_cookie(
         self,
@@ -244,6 +261,7 @@ class Transport:
             samesite=settings.cookie_samesite,
             partitioned=settings.cookie_partitioned,
             max_size=0,
+            sync_expires=False,  # Max-Age says it, without a clock
         )
         return ("Set-Cookie", text)
 
@@ -287,11 +305,11 @@ def merge_list(
     """
     merged = list(headers)
     wanted = name.lower()
-    for index, (field, content) in enumerate(merged):
-        if field.lower() == wanted:
+    for index, (present, content) in enumerate(merged):
+        if present.lower() == wanted:
             items = comma.join(content.lower().split()).split(comma)
             if value.lower() not in items and content.strip() not in ("*", b"*"):
-                merged[index] = (field, content + comma + value if content else value)
+                merged[index] = (present, content + comma + value if content else value)
             return merged
     merged.append((name, value))
     return merged
@@ -299,16 +317,17 @@ def merge_list(
 
 def _parent_domains(host: str | None) -> list[str]:
     """The domains a cookie for this host may have been set on, but for the topmost."""
-    name = (host or "").rpartition(":")[0] or (host or "")
-    if not _HOST(name.lower()):
+    name = (host or "").lower()
+    name = name.rpartition(":")[0] or name
+    if len(name) > 253 or not _HOST(name):
         return []
-    labels = name.lower().split(".")
+    labels = name.split(".")[-MAX_VARIANTS - 1 :]
     return [".".join(labels[start:]) for start in range(len(labels) - 1)]
 
 
 def _path_variants(path: str, own: str) -> list[str]:
-    """The root, our own path, and each folder above the request's page, at most five."""
-    segments = [segment for segment in path.split("/") if segment]
-    folders = ["/" + "/".join(segments[:depth]) for depth in range(len(segments) + 1)]
-    plain = [folder for folder in folders if re.fullmatch(r"[A-Za-z0-9/._~-]+", folder)]
-    return list(dict.fromkeys(["/", own, *plain]))[:5]
+    """The root, our own path, and the folders above the request's page."""
+    segments = [segment for segment in path.split("/", 2 * MAX_VARIANTS) if segment]
+    folders = ["/" + "/".join(segments[:depth]) for depth in range(1, MAX_VARIANTS)]
+    plain = [folder for folder in folders if _PLAIN_PATH(folder)]
+    return list(dict.fromkeys(["/", own, *plain]))[:MAX_VARIANTS]

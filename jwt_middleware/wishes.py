@@ -14,14 +14,11 @@ from .driver import Asks
 from .events import EventName
 from .handle import Intent, Login, Parts, RequestAuth
 from .refusals import Refusal, unavailable
-from .reissue import Reissuer, max_age
+from .reissue import Reissuer, max_age, undeliverable
 from .request import Request
-from .sessions import store
+from .sessions import JUST_AFTER, Session, store
 from .transport import NOTHING, Additions, Channel
 from .world import hooks
-
-JUST_AFTER = 1e-6
-"""Seconds by which a login in the same request is later than its log-out-everywhere."""
 
 
 class Wishes:
@@ -63,33 +60,49 @@ class Wishes:
         )
         for session_id in ended:
             self.parts.memory.end(session_id, "logout_everywhere")
-        yield from hooks.emit(auth.event("revoked"))
+        yield from hooks.emit(auth.event("revoked", subject=subject))
 
     def _store_login(
         self, auth: RequestAuth, intent: Intent, login: Login, now: float
     ) -> Asks[bool]:
         """The new row, and the end of the one it replaces, in one write (fixation)."""
-        session, replaced = login.pair.session, auth.presented_sessions
+        session = login.pair.session
+        replaced = tuple(one for one in auth.presented_sessions if one != session.id)
         if self.parts.stateless:
             return True
         if login.stored:
-            for session_id in replaced:
-                yield from store.revoke(session_id, reason="replaced", now=now)
-            if intent.claims is not None:
-                yield from store.update(session.id, intent.claims, now=now)
+            row = yield from self._replace_with_stored(session, intent.claims, replaced, now)
         else:
             if intent.everywhere is not None:
                 session = replace(session, created_at=now + JUST_AFTER)
             row = yield from store.create(session, ends=replaced, now=now)
-            if row.revoked:
-                return False  # overtaken by a log-out-everywhere that came after it began
+        if row is None or row.revoked:
+            return False  # overtaken by a log-out-everywhere that came after it began
         for session_id in replaced:
             self.parts.memory.end(session_id, "replaced")
-        yield from hooks.emit(auth.event("login", session.id))
+        if not login.stored:  # else JWTAuth.issue() has told
+            yield from hooks.emit(auth.event("login", session.id))
         return True
 
+    def _replace_with_stored(
+        self,
+        session: Session,
+        claims: Mapping[str, Any] | None,
+        replaced: tuple[str, ...],
+        now: float,
+    ) -> Asks[Session | None]:
+        """The same for a session that is stored already; looked at first, changed last."""
+        row = yield from store.load(session.id, now=now)
+        if row is not None and claims is not None:
+            row = yield from store.update(session.id, claims, now=now)
+        if row is None or row.revoked:
+            return row
+        for session_id in replaced:
+            yield from store.revoke(session_id, reason="replaced", now=now)
+        return row
+
     def _deliver_login(self, auth: RequestAuth, login: Login) -> Additions:
-        if login.channel is None:
+        if login.channel is None or undeliverable(auth.request, login.channel):
             return NOTHING
         transport, pair = self.parts.transport, login.pair
         additions = transport.deliver(
@@ -120,10 +133,9 @@ class Wishes:
             return NOTHING if muted else self._update_carried(auth, claims, now)
         session_id = reissue.session.id if reissue else access.session_id if access else None
         session = yield from store.update(session_id or "", claims, now=now)
-        if session is None or not session.alive(now):
-            self.parts.memory.end(session_id or "", "revoked")
-            return NOTHING
-        if muted:
+        if session is not None and session.revoked:
+            self.parts.memory.end(session.id, "revoked")
+        if session is None or session.revoked or muted:
             return NOTHING
         if reissue is not None:
             # The swap starts where the row stood at arrival: storing claims moved nothing.

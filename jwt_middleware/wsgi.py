@@ -8,7 +8,6 @@ middleware that answers by itself from a cache: reissued tokens must not be stor
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeAlias, Unpack
@@ -41,13 +40,10 @@ class JWTMiddleware:
         *,
         load_claims: LoadClaims | None = None,
         on_event: EventHook | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         **settings: Unpack[SettingsKeywords],
     ) -> None:
-        if not isinstance(auth, JWTAuth):
-            auth = JWTAuth(
-                auth, load_claims=load_claims, on_event=on_event, clock=clock, **settings
-            )
+        auth = JWTAuth.of(auth, load_claims, on_event, clock, **settings)
         auth.check_sync()
         self.app = app
         self.auth = auth
@@ -95,9 +91,10 @@ class JWTMiddleware:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             nonlocal additions, refusal
             more = () if exc_info is None else (exc_info,)
+            plain = auth.intent is None and auth.reissue is None
             if additions is None:
                 additions = NOTHING
-                if auth.intent is None and auth.reissue is None:
+                if plain:
                     auth.closed = "started"
                 else:
                     outcome = self._respond(auth, status, headers)
@@ -113,7 +110,7 @@ class JWTMiddleware:
             if self._varies:
                 headers = merge_list(headers, "Vary", "Cookie", ",")
             write = start_response(status, headers, *more)
-            if not auth.quiet:
+            if not plain or auth.unconfirmed is not None:
                 run(self._flow.settle(auth, self._clock()), self.auth.world)
             return write
 

@@ -6,9 +6,10 @@ browser does and takes a request through the flow in as many steps as a test wan
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import Generator, Mapping
-from http.cookies import SimpleCookie
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from jwt_middleware.auth import JWTAuth
 from jwt_middleware.driver import Command, run
@@ -58,7 +59,9 @@ class House:
         self.store = MemorySessionStore()
         self.events: list[Event] = []
         self.commands: list[Command] = []
-        self.now = START
+        self.down: set[str] = set()
+        """Verbs that fail for now: an outage of the store, or of a hook."""
+        self._time = [START]
         settings.setdefault("secret_key", SECRET)
         settings.setdefault("session_store", self.store)
         self.auth = JWTAuth(
@@ -69,9 +72,24 @@ class House:
         )
         self.flow = self.auth.flow
 
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch, here and in every `other_process`."""
+        return self._time[0]
+
+    @now.setter
+    def now(self, moment: float) -> None:
+        self._time[0] = moment
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
     def answer(self, command: Command) -> Any:
         """The world, as the flow sees it. Override to inject faults."""
         self.commands.append(command)
+        if command.verb in self.down:
+            raise OSError(f"{command.verb} is down")
         return self.auth.world.answer(command)
 
     def run(self, steps: Generator[Command, Any, T]) -> T:
@@ -81,6 +99,16 @@ class House:
     def store_commands(self) -> list[str]:
         """The verbs the store was asked, in order."""
         return [command.verb for command in self.commands if command.port == "store"]
+
+    @property
+    def verbs(self) -> list[str]:
+        """The verbs the store was asked, but for the purge that comes along now and then."""
+        return [verb for verb in self.store_commands if verb != "purge"]
+
+    def forget_commands(self) -> None:
+        """Start the record of commands and events anew."""
+        self.commands.clear()
+        self.events.clear()
 
     @property
     def event_names(self) -> list[str]:
@@ -133,6 +161,12 @@ class Browser:
         twin.jar.pop(self.house.auth.settings.access_cookie, None)
         return twin
 
+    def set_access(self, token: str) -> None:
+        self.jar[self.house.auth.settings.access_cookie] = token
+
+    def set_refresh(self, token: str) -> None:
+        self.jar[self.house.auth.settings.refresh_cookie] = token
+
     def request(self, method: str = "GET", path: str = "/", **more: Any) -> Request:
         return make_request(method, path, cookies=self.jar, **more)
 
@@ -163,14 +197,11 @@ class Browser:
 
     def receive(self, outcome: Additions | Refusal) -> None:
         """The answer arrives: keep its cookies. Not calling this is a lost response."""
-        fields = outcome.headers if isinstance(outcome, Refusal) else outcome.fields
-        for name, value in fields:
-            if name == "Set-Cookie":
-                for cookie, morsel in SimpleCookie(value).items():
-                    if morsel["max-age"] == "0":
-                        self.jar.pop(cookie, None)
-                    else:
-                        self.jar[cookie] = morsel.value
+        for cookie in set_cookies(outcome):
+            if cookie.attributes.get("max-age") == "0":
+                self.jar.pop(cookie.name, None)
+            else:
+                self.jar[cookie.name] = cookie.value
 
     # ── One request, whole ───────────────────────────────────────────────────────
 
@@ -186,3 +217,74 @@ class Browser:
         pair = auth.login(subject, **login)
         self.receive(self.respond(auth))
         return pair.session_id
+
+
+class HeaderClient(Browser):
+    """A client that sends its tokens in headers, and keeps those it is sent there.
+
+    The jar is its memory, under the names of the cookies it does not use.
+    """
+
+    def copy(self) -> HeaderClient:
+        twin = HeaderClient(self.house)
+        twin.jar = dict(self.jar)
+        return twin
+
+    def request(self, method: str = "GET", path: str = "/", **more: Any) -> Request:
+        more.setdefault("authorization", f"Bearer {self.access}" if self.access else None)
+        more.setdefault("refresh", self.refresh)
+        return make_request(method, path, **more)
+
+    def receive(self, outcome: Additions | Refusal) -> None:
+        fields = dict(outcome.headers if isinstance(outcome, Refusal) else outcome.fields)
+        settings = self.house.auth.settings
+        if settings.access_response_header in fields:
+            self.set_access(fields[settings.access_response_header])
+        if settings.refresh_header_name in fields:
+            self.set_refresh(fields[settings.refresh_header_name])
+
+    def login(self, subject: str = "alice", **login: Any) -> str:
+        """Sign in by the pair in the body of the answer."""
+        auth = self.arrive(self.request("POST", "/login")).auth
+        pair = auth.login(subject, cookies=False, **login)
+        self.respond(auth)
+        self.set_access(pair.access_token)
+        self.set_refresh(pair.refresh_token)
+        return pair.session_id
+
+
+def generation_of(auth: RequestAuth) -> int:
+    """What the app was shown as ``rgen``."""
+    assert auth.claims is not None
+    return auth.claims["rgen"]
+
+
+def token_claims(token: str | None) -> dict[str, Any]:
+    """The claims set of a token, unverified."""
+    assert token is not None
+    payload = token.split(".")[1]
+    return json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+class SetCookie(NamedTuple):
+    """A Set-Cookie field in its parts; attributes by lower-case name."""
+
+    name: str
+    value: str
+    attributes: dict[str, str]
+
+
+def set_cookies(outcome: Additions | Refusal) -> list[SetCookie]:
+    """The cookies an answer sets or expires, in order."""
+    fields = outcome.headers if isinstance(outcome, Refusal) else outcome.fields
+    found = []
+    for field, text in fields:
+        if field == "Set-Cookie":
+            (name, value), *rest = (part.strip().partition("=")[::2] for part in text.split(";"))
+            found.append(SetCookie(name, value, {key.lower(): more for key, more in rest}))
+    return found
+
+
+def names(outcome: Additions | Refusal) -> list[str]:
+    """The names of those cookies, in order."""
+    return [cookie.name for cookie in set_cookies(outcome)]

@@ -26,13 +26,13 @@ FLOORS: list[dict[str, str]] = [
     {
         "driver": "Commands, and the two loops that run a decision against the world.",
         "jws": "A compact JWS, read strictly; what it says is not yet believed.",
-        "claims": "What a token says of its subject, read-only.",
         "request": "What both doors make of a request.",
         "memory": "What one process remembers, within bounds.",
         "events": "Security events, told to a hook and to the log.",
         "setting_kinds": "The kinds of value a setting can hold.",
     },
     {
+        "claims": "What a token says of its subject, read-only.",
         "keys": "Keys, prepared once, and sets of them.",
         "sessions": "The row, the store protocols, and their verbs as typed commands.",
     },

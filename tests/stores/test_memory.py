@@ -10,7 +10,7 @@ from jwt_middleware.testing.store_contract import NOW, a_session
 
 
 class TestMemorySessionStore(SessionStoreContract):
-    race_rounds = int(os.environ.get("JWT_RACE_ROUNDS", "10"))
+    race_rounds = int(os.environ.get("RACE_ROUNDS", "10"))
 
     def make_store(self, tmp_path: Path) -> MemorySessionStore:
         return MemorySessionStore()

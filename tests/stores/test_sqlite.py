@@ -30,7 +30,7 @@ def swap(**changes: Any) -> dict[str, Any]:
 
 
 class TestSQLiteSessionStore(SessionStoreContract):
-    race_rounds = int(os.environ.get("JWT_RACE_ROUNDS", "10"))
+    race_rounds = int(os.environ.get("RACE_ROUNDS", "10"))
 
     def make_store(self, tmp_path: Path) -> SQLiteSessionStore:
         # Patient: a race writes sixteen times at once, and some disks are slow.

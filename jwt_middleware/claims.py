@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from .errors import InvalidClaims
 from .jws import MAX_DEPTH, nests_deeper
@@ -49,9 +49,11 @@ class Claims(Mapping[str, Any]):
 def copy_json(value: Any) -> Any:
     """A deep copy of what JSON can hold."""
     if isinstance(value, dict):
-        return {name: copy_json(member) for name, member in value.items()}
+        members = cast("dict[str, Any]", value)
+        return {name: copy_json(member) for name, member in members.items()}
     if isinstance(value, list):
-        return [copy_json(item) for item in value]
+        items = cast("list[Any]", value)
+        return [copy_json(item) for item in items]
     return value
 
 
@@ -62,7 +64,7 @@ def custom_claims(claims: Mapping[str, Any] | None, identity_claim: str) -> dict
     """
     if claims is None:
         return {}
-    if not isinstance(claims, Mapping):
+    if not isinstance(claims, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped
         raise InvalidClaims(f"claims must be a mapping of names, not {type(claims).__name__}")
     reserved = sorted((RESERVED | {identity_claim}).intersection(claims))
     if reserved:

@@ -27,7 +27,7 @@ class Command:
     port: str
     verb: str
     arguments: tuple[Any, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 Asks: TypeAlias = Generator[Command, Any, T]
@@ -49,33 +49,35 @@ class AsyncWorld(Protocol):
 def run(steps: Asks[T], world: World) -> T:
     """Run ``steps`` to their end. What the world raises arrives in them as `StoreUnavailable`."""
     # Two try blocks, apart: an answer that raises StopIteration must not pass for an outcome.
-    resume, value = steps.send, None
+    answer: Any = None
+    failure: StoreUnavailable | None = None
     while True:
         try:
-            command = resume(value)
+            command = steps.send(answer) if failure is None else steps.throw(failure)
         except StopIteration as outcome:
             return outcome.value  # type: ignore[no-any-return]  # a generator's return is typed Any
         try:
-            resume, value = steps.send, world.answer(command)
-        except Exception as failure:
-            resume, value = steps.throw, _unavailable(command, failure)
+            answer, failure = world.answer(command), None
+        except Exception as cause:
+            failure = _unavailable(command, cause)
 
 
 async def arun(steps: Asks[T], world: AsyncWorld) -> T:
     """The same loop as :func:`run`, for a world that must be awaited."""
-    resume, value = steps.send, None
+    answer: Any = None
+    failure: StoreUnavailable | None = None
     while True:
         try:
-            command = resume(value)
+            command = steps.send(answer) if failure is None else steps.throw(failure)
         except StopIteration as outcome:
             return outcome.value  # type: ignore[no-any-return]  # a generator's return is typed Any
         try:
-            resume, value = steps.send, await world.answer(command)
-        except Exception as failure:
-            resume, value = steps.throw, _unavailable(command, failure)
+            answer, failure = await world.answer(command), None
+        except Exception as cause:
+            failure = _unavailable(command, cause)
 
 
-def _unavailable(command: Command, failure: Exception) -> Any:
+def _unavailable(command: Command, failure: Exception) -> StoreUnavailable:
     """One kind of failure for the decision, whatever a driver or a user's hook raised."""
     text = f"{command.port}.{command.verb} failed ({type(failure).__name__})"
     if isinstance(failure, JWTMiddlewareError):

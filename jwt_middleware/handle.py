@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from .claims import RESERVED, Claims, custom_claims
 from .csrf import OriginPolicy
@@ -176,9 +176,12 @@ class RequestAuth:
         """``authenticated``, and the scopes of the token (RFC 8693 section 4.2)."""
         if self.claims is None:
             return []
-        scope = self.claims.get("scope") or self.claims.get("scopes") or []
-        names = scope.split() if isinstance(scope, str) else scope
-        listed = names if isinstance(names, list) else []  # what another issuer put there
+        scope: Any = self.claims.get("scope") or self.claims.get("scopes")
+        listed: list[Any] = []
+        if isinstance(scope, str):
+            listed = [*scope.split()]
+        elif isinstance(scope, list):  # anything else is nothing: another issuer may send it
+            listed = cast("list[Any]", scope)
         return ["authenticated", *(name for name in listed if isinstance(name, str))]
 
     # ── What to do about it ──────────────────────────────────────────────────────
@@ -410,7 +413,7 @@ class RequestAuth:
 
 def checked_subject(subject: str) -> str:
     """A subject that can be put into a token. Raises ``TypeError`` or ``ValueError``."""
-    if not isinstance(subject, str):
+    if not isinstance(subject, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped
         raise TypeError(
             f"the subject must be text, not {type(subject).__name__}: write str(user.id)"
         )
@@ -449,10 +452,8 @@ def get_claims(request: Any = None) -> Claims | None:
 
 def _slots(request: Any) -> Mapping[str, Any]:
     """The environ or scope behind a request object of whichever framework."""
-    if isinstance(request, Mapping) and AUTH_KEY in request:
-        return request
-    for name in ("environ", "scope", "META", "env"):
-        behind = getattr(request, name, None)
+    for name in (None, "environ", "scope", "META", "env"):
+        behind: Any = request if name is None else getattr(request, name, None)
         if isinstance(behind, Mapping) and AUTH_KEY in behind:
-            return behind
+            return cast("Mapping[str, Any]", behind)
     return {}

@@ -12,7 +12,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from .errors import InvalidToken
 
@@ -74,13 +74,14 @@ def decode_object(segment: str) -> dict[str, Any]:
     """The JSON object a segment holds, read strictly. Raises `InvalidToken`."""
     try:
         text = decode_segment(segment).decode("utf-8")
-        members = _decoder.decode(text)
+        content: Any = _decoder.decode(text)
     except (ValueError, RecursionError):
         # Also UnicodeDecodeError, JSONDecodeError and an integer of thousands of digits.
         # "from None": the cause quotes the token.
         raise InvalidToken("a segment is not strict JSON in UTF-8") from None
-    if not isinstance(members, dict):
+    if not isinstance(content, dict):
         raise InvalidToken("a segment is not a JSON object")
+    members = cast("dict[str, Any]", content)
     # Few openings cannot nest deep: only an unusual token pays for the walk.
     if text.count("{") + text.count("[") > MAX_DEPTH and nests_deeper(members, MAX_DEPTH):
         raise InvalidToken(f"JSON nested deeper than {MAX_DEPTH}")
@@ -124,10 +125,9 @@ def nests_deeper(members: Mapping[str, Any], limit: int) -> bool:
     """Whether objects and lists nest deeper than ``limit``, found without recursion."""
     level: list[Any] = [members]
     for _ in range(limit):
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, (dict, list))
-        ]
+        children: list[Any] = []
+        for parent in level:
+            inner = cast("dict[str, Any]", parent).values() if isinstance(parent, dict) else parent
+            children.extend(inner)
+        level = [child for child in children if isinstance(child, (dict, list))]
     return bool(level)

@@ -68,7 +68,7 @@ class ProcessMemory:
     """The memory of one `JWTAuth` in one process."""
 
     size: int
-    ended: dict[str | None, str] = field(init=False, default_factory=dict)
+    ended: dict[str | None, str] = field(init=False, default_factory=dict[str | None, str])
     """Session id to the reason it ended, for sessions this process has seen end; see `end`."""
     confirmed: Bounded[str, int] = field(init=False)
     """Session id to the newest generation this process has confirmed."""

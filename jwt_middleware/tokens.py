@@ -19,7 +19,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from .claims import RESERVED, Claims, copy_json
 from .errors import InvalidToken, TokenTooLarge
@@ -446,9 +446,9 @@ def _check_audience(members: Mapping[str, Any], expected: tuple[str, ...]) -> No
     """RFC 7519 section 4.1.3: who is not named must refuse, also when it has no name."""
     if "aud" not in members and not expected:
         return
-    named = members.get("aud")
-    audiences = [named] if isinstance(named, str) else named
-    if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
+    named: Any = members.get("aud")
+    audiences = cast("list[Any]", named) if isinstance(named, list) else [named]
+    if not all(isinstance(one, str) for one in audiences):
         raise InvalidToken("aud is neither text nor a list of texts")
     if not set(expected).intersection(audiences):
         raise InvalidToken("meant for another audience")

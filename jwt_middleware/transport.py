@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import methodcaller
 from typing import AnyStr, NamedTuple
 
 from werkzeug.http import dump_cookie
@@ -35,6 +36,8 @@ _CACHING = frozenset(
 )
 _HOST = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{0,62}", re.ASCII).fullmatch
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]{1,256}", re.ASCII).fullmatch
+
+_strip = methodcaller("strip")  # of text and bytes, without a Python call for each item
 
 MAX_VARIANTS = 5
 """Domains, and paths, under which a stray cookie of our name is looked for."""
@@ -307,7 +310,7 @@ def merge_list(
     wanted = name.lower()
     for index, (present, content) in enumerate(merged):
         if present.lower() == wanted:
-            items = comma.join(content.lower().split()).split(comma)
+            items = map(_strip, content.lower().split(comma))
             if value.lower() not in items and content.strip() not in ("*", b"*"):
                 merged[index] = (present, content + comma + value if content else value)
             return merged

@@ -94,6 +94,10 @@ class JWTMiddleware:
                 await self.app(scope, receive, send)
             else:
                 await self.app(scope, receive, self._sender(auth, scope, send))
+        except Exception:
+            if auth.closed is None:
+                await self._respond(auth, {"type": "websocket.close"})
+            raise
         finally:
             # Not reset(): a request may be torn down from another context than its own.
             current.set(previous)
@@ -157,7 +161,8 @@ class JWTMiddleware:
         return send_or_replace
 
     async def _respond(self, auth: RequestAuth, message: Message) -> Additions | Refusal:
-        # A handshake that is closed instead of accepted can carry no token, like a 304.
+        # A handshake that is closed instead of accepted, and an app that raises, can carry no
+        # token, like a 304: then no login stands, but a logout is stored.
         closing = message["type"] == "websocket.close"
         status = 304 if closing else message.get("status", 101)
         headers = _decoded(message.get("headers", ()))

@@ -226,8 +226,7 @@ class JWTAuth:
                     timeout=self.settings.store_timeout,
                     prefer_async=kind == "async",
                 )
-                if found is None:
-                    raise StoreUnavailable('session_store is "none"')
+                assert found is not None  # noqa: S101  # a stateless decision never asks
                 if not _is_async_store(found):  # it serves both kinds of program
                     found = self._stores.setdefault("sync", found)
                 self._stores[kind] = found

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from .errors import InvalidClaims
-from .jws import MAX_DEPTH, nests_deeper
+from .jws import MAX_DEPTH, is_array, is_object, nests_deeper
 
 RESERVED = frozenset(
     ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "rgen", "rexp", "cnf")
@@ -48,12 +48,10 @@ class Claims(Mapping[str, Any]):
 
 def copy_json(value: Any) -> Any:
     """A deep copy of what JSON can hold."""
-    if isinstance(value, dict):
-        members = cast("dict[str, Any]", value)
-        return {name: copy_json(member) for name, member in members.items()}
-    if isinstance(value, list):
-        items = cast("list[Any]", value)
-        return [copy_json(item) for item in items]
+    if is_object(value):
+        return {name: copy_json(member) for name, member in value.items()}
+    if is_array(value):
+        return [copy_json(item) for item in value]
     return value
 
 

@@ -24,6 +24,7 @@ from .errors import (
     SessionsNotStored,
 )
 from .events import Event, EventName
+from .jws import is_array
 from .memory import ProcessMemory
 from .request import Request
 from .rotation import Row
@@ -180,8 +181,8 @@ class RequestAuth:
         listed: list[Any] = []
         if isinstance(scope, str):
             listed = [*scope.split()]
-        elif isinstance(scope, list):  # anything else is nothing: another issuer may send it
-            listed = cast("list[Any]", scope)
+        elif is_array(scope):  # anything else is nothing: another issuer may send it
+            listed = scope
         return ["authenticated", *(name for name in listed if isinstance(name, str))]
 
     # ── What to do about it ──────────────────────────────────────────────────────

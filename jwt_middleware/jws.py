@@ -12,7 +12,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeGuard
 
 from .errors import InvalidToken
 
@@ -79,14 +79,13 @@ def decode_object(segment: str) -> dict[str, Any]:
         # Also UnicodeDecodeError, JSONDecodeError and an integer of thousands of digits.
         # "from None": the cause quotes the token.
         raise InvalidToken("a segment is not strict JSON in UTF-8") from None
-    if not isinstance(content, dict):
+    if not is_object(content):
         raise InvalidToken("a segment is not a JSON object")
-    members = cast("dict[str, Any]", content)
     # Few openings cannot nest deep: only an unusual token pays for the walk.
-    if text.count("{") + text.count("[") > MAX_DEPTH and nests_deeper(members, MAX_DEPTH):
+    if text.count("{") + text.count("[") > MAX_DEPTH and nests_deeper(content, MAX_DEPTH):
         raise InvalidToken(f"JSON nested deeper than {MAX_DEPTH}")
-    _refuse_lone_surrogates(text, members)
-    return members
+    _refuse_lone_surrogates(text, content)
+    return content
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -121,13 +120,22 @@ def _refuse_lone_surrogates(text: str, members: dict[str, Any]) -> None:
             raise InvalidToken("a string holds half a surrogate pair") from None
 
 
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """A JSON object, decoded."""
+    return isinstance(value, dict)
+
+
+def is_array(value: Any) -> TypeGuard[list[Any]]:
+    """A JSON array, decoded."""
+    return isinstance(value, list)
+
+
 def nests_deeper(members: Mapping[str, Any], limit: int) -> bool:
     """Whether objects and lists nest deeper than ``limit``, found without recursion."""
     level: list[Any] = [members]
     for _ in range(limit):
         children: list[Any] = []
         for parent in level:
-            inner = cast("dict[str, Any]", parent).values() if isinstance(parent, dict) else parent
-            children.extend(inner)
+            children.extend(parent.values() if is_object(parent) else parent)
         level = [child for child in children if isinstance(child, (dict, list))]
     return bool(level)

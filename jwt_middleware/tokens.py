@@ -19,11 +19,11 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .claims import RESERVED, Claims, copy_json
 from .errors import InvalidToken, TokenTooLarge
-from .jws import decode_object, encode_object, encode_segment, split
+from .jws import decode_object, encode_object, encode_segment, is_array, split
 from .keys import Key, KeySet, access_keys, derive, refresh_keys
 from .memory import Bounded
 from .sessions import Session, new_session_id
@@ -447,7 +447,7 @@ def _check_audience(members: Mapping[str, Any], expected: tuple[str, ...]) -> No
     if "aud" not in members and not expected:
         return
     named: Any = members.get("aud")
-    audiences = cast("list[Any]", named) if isinstance(named, list) else [named]
+    audiences = named if is_array(named) else [named]
     if not all(isinstance(one, str) for one in audiences):
         raise InvalidToken("aud is neither text nor a list of texts")
     if not set(expected).intersection(audiences):

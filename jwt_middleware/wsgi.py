@@ -118,6 +118,10 @@ class JWTMiddleware:
         reset = current.set(auth)
         try:
             body = self.app(environ, begin)
+        except Exception:
+            if auth.closed is None:
+                self._respond(auth, _NO_RESPONSE, [])
+            raise
         finally:
             current.reset(reset)
         # Lists, tuples and the server's own file wrapper pass as they are, so that
@@ -187,6 +191,10 @@ class _Body:
             finally:
                 current.reset(reset)
 
+
+# What escapes the app leaves no response of ours. Then, as with a 304, no token goes out and
+# no login stands, but a logout is stored.
+_NO_RESPONSE = "304 "
 
 _COMPLETE = frozenset((list, tuple))
 

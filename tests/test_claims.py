@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import enum
 from collections.abc import Mapping
 from typing import Any
@@ -77,7 +78,7 @@ def test_claims_cannot_be_written() -> None:
 def test_what_is_handed_out_is_a_copy(members: dict[str, Any]) -> None:
     """Whatever a request does to what it was handed, the next one sees nothing of it."""  # S31
     claims = Claims(members)
-    before = dict(claims)
+    before = copy.deepcopy(members)
     for name in claims:
         scramble(claims[name])
         scramble(claims.get(name))
@@ -148,6 +149,11 @@ def test_reserved_names_are_refused(name: str) -> None:
     """No app can set what the middleware says of a token itself."""
     with pytest.raises(InvalidClaims, match=name):
         custom_claims({"fine": 1, name: "secret value"}, "user_id")
+
+
+def test_the_reserved_names() -> None:
+    """Reserved are the registered claims, the key a token is bound to, and our own three."""
+    assert set("iss sub aud exp nbf iat jti cnf sid rgen rexp".split()) == RESERVED
 
 
 def test_all_reserved_names_are_named() -> None:

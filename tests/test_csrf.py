@@ -156,6 +156,7 @@ def test_the_browser_says_otherwise(site: str, origin: str | None) -> None:
         ("", "", True),
         ("https://", "", True),
         ("https://:443", "", True),
+        ("https://:443", ":443", True),
     ],
 )
 def test_an_old_browser_names_an_origin(origin: str, host: str, refused: bool) -> None:
@@ -167,6 +168,13 @@ def test_an_old_browser_names_an_origin(origin: str, host: str, refused: bool) -
 def test_an_origin_without_host(origin: str) -> None:
     """An HTTP/1.0 request with an Origin and no Host names nobody it could agree with."""  # S40
     assert refuses(origin=origin, host=None)
+
+
+@pytest.mark.parametrize("name", ["x-forwarded-host", "x-forwarded-server", "forwarded", "x-host"])
+def test_no_other_header_names_the_host(name: str) -> None:
+    """What a proxy may or may not have said of the host is not asked."""  # S28
+    headers = {"origin": EVIL, "host": HOST, name: "evil.example"}
+    assert OriginPolicy(make_settings()).refuses(make_request("POST", headers=headers))
 
 
 @pytest.mark.parametrize("host", [HOST, None])

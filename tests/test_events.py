@@ -13,6 +13,14 @@ NAMES = get_args(EventName)
 LOUD = {"reuse", "store_unavailable", "store_behind", "oversized"}
 
 
+def test_the_names() -> None:
+    """The names are a promise to whoever counts them."""
+    assert set(NAMES) == {
+        *("login", "reissued", "replayed", "lost_response", "reuse", "revoked"),
+        *("csrf_refused", "token_refused", "store_unavailable", "store_behind", "oversized"),
+    }
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_event_is_logged(name: EventName, caplog: pytest.LogCaptureFixture) -> None:
     """Every event is logged once, and what somebody has to look into is a warning."""

@@ -17,6 +17,7 @@ from jwt_middleware.errors import DuplicateCookie, InvalidRequest, TokenTooLarge
 from jwt_middleware.request import Request
 from jwt_middleware.transport import (
     COOKIE_LIMIT,
+    MAX_VARIANTS,
     Additions,
     Channel,
     Presented,
@@ -784,6 +785,7 @@ def test_no_host_raises(host: str) -> None:
 def test_a_long_host_is_not_answered_at_length(labels: int) -> None:
     """However many labels a Host has, the answer stays small."""  # S13
     fields = variants("a." * labels + "com", path="/b/c/d/e")
+    assert len({domain for _, domain, _ in places(fields) if domain}) <= MAX_VARIANTS
     assert sum(len(value) for _, value in fields) < 65_536
 
 

@@ -404,6 +404,22 @@ def test_header_names_in_any_case() -> None:
     assert answer.one("x-refresh-token")
 
 
+@pytest.mark.parametrize("name", [b"origin", b"Origin", b"ORIGIN"])
+def test_an_origin_in_any_case_is_seen(name: bytes) -> None:
+    """A header the verdict on a cross-site request rests on is found however it is written."""
+    # S27, S40
+    house = House()
+    token = house.auth.issue("alice").access_token
+    headers = [
+        (b"cookie", f"{NAMES[0]}={token}".encode()),
+        (b"host", b"testserver"),
+        (name, b"https://evil.example"),
+    ]
+    through = Through(house)
+    ask_asgi(through.asgi, Ask(method="POST").scope() | {"headers": headers})
+    assert through.auth.reason == "csrf"
+
+
 @pytest.mark.parametrize("name", [b"x_refresh_token", b"x-refresh_token", b"xrefresh-token"])
 def test_look_alikes_with_underscores_are_not_ours(name: bytes) -> None:
     """A header whose name merely looks like ours carries nothing."""
@@ -802,6 +818,31 @@ class SlowStore(MemorySessionStore):
             return found(*args, **options)
 
         return slowly
+
+
+def test_a_confirmation_is_written_behind_the_start() -> None:
+    """A token that came back confirms its generation once the response is on its way."""
+    # S42
+    house = House()
+    fresh = ask_asgi(door(hello, house), expired(house).scope()).cookies
+    order: list[str] = []
+    confirm = house.store.confirm
+
+    def noted(*args: Any, **options: Any) -> None:
+        order.append("confirm")
+        confirm(*args, **options)
+
+    async def receive() -> Any: ...
+
+    async def send(message: Any) -> None:
+        order.append(message["type"].removeprefix("http.response."))
+
+    house.store.confirm = noted  # type: ignore[method-assign]
+    scope = Ask(fields=[("Cookie", f"{NAMES[0]}={fresh[NAMES[0]]}")]).scope()
+    for _ in range(2):
+        asyncio.run(door(hello, house)(scope, receive, send))
+    assert order == ["start", "confirm", "body", "start", "body"]
+    assert house.store.find("alice", now=house.now)[0].confirmed_generation == 1
 
 
 def test_an_async_store_is_awaited() -> None:

@@ -23,6 +23,7 @@ from jwt_middleware import (
     StoreUnavailable,
     TokenTooLarge,
     asgi,
+    stores,
     wsgi,
 )
 from jwt_middleware.handle import AUTH_KEY
@@ -492,6 +493,35 @@ def test_verifying_never_opens_the_store(door: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     status(door, made, Ask(fields=[cookie(refresh=pair.refresh_token)]))
     assert path.exists()
+
+
+def test_the_store_is_opened_as_configured(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """store_timeout reaches the store, and each kind of program asks for the kind it can use."""
+    # S45
+    asked: list[Any] = []
+
+    def open_store(url: str, **options: Any) -> MemorySessionStore:
+        asked.append((url, options))
+        return MemorySessionStore()
+
+    monkeypatch.setattr(stores, "open_store", open_store)
+    auth = JWTAuth(secret_key=SECRET, session_store="memory://", store_timeout=0.5)
+    for _ in range(2):
+        Calls(auth, kind).sessions("alice")
+    assert asked == [("memory://", {"timeout": 0.5, "prefer_async": kind == "async"})]
+
+
+def test_closing_lets_go_and_opens_nothing(kind: str, tmp_path: Path) -> None:
+    """close() never opens a store, and whoever needs the store after it has it again."""
+    path = tmp_path / "sessions.sqlite3"
+    auth = JWTAuth(secret_key=SECRET, session_store=f"sqlite:///{path}")
+    calls = Calls(auth, kind)
+    calls.close()
+    assert list(tmp_path.iterdir()) == []
+    pair = calls.issue("alice")
+    calls.close()
+    assert [session.id for session in calls.sessions("alice")] == [pair.session_id]
+    calls.close()
 
 
 @pytest.mark.parametrize("threads", [1, 8])

@@ -451,6 +451,19 @@ def test_login_and_logout_agree(door: str) -> None:
 
 
 @pytest.mark.parametrize("door", ["wsgi", "asgi"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Content-Length", "5"), ("Content-Type", "a/b"), ("Host", None), ("X-Nothing", None)],
+)
+def test_other_headers_are_found_by_name(name: str, value: str | None, door: str) -> None:
+    """The two fields an environ names without HTTP_ are found like all others."""
+    through = Through(House())
+    through.ask(door, Ask(fields=[(name, value)] if value else []))
+    found = through.auth.request.header(name.lower())
+    assert found == (value or {"Host": "testserver"}.get(name))
+
+
+@pytest.mark.parametrize("door", ["wsgi", "asgi"])
 def test_tokens_in_query_and_body_are_not_read(door: str) -> None:
     """A token in an address ends up in logs: it opens nothing, nor does one in a body."""
     # S24

@@ -292,6 +292,36 @@ def test_a_login_or_logout_that_cannot_be_stored_becomes_503(
     assert answer.one("Vary") == "Cookie"
 
 
+@pytest.mark.parametrize("app", SHAPES)
+def test_a_complete_body_is_replaced_as_well(app: Any) -> None:
+    """A list, which otherwise passes as it is, gives way to the refusal like any other body."""
+    # S45, S48
+
+    def acting(environ: Any, start_response: Any) -> Any:
+        get_auth(environ).login("bob")
+        return app(environ, start_response)
+
+    environ = {**Ask().environ, "wsgi.file_wrapper": FileWrapper}
+    answer = ask_wsgi(JWTMiddleware(acting, away(House(), "create").auth), environ)
+    assert answer.status == 503
+    assert b"hel" not in answer.body
+    assert answer.one("Content-Length") == str(len(answer.body)) != "0"
+
+
+def test_a_replaced_body_is_not_even_begun() -> None:
+    """A body whose response was refused before it is asked for is closed unread."""
+    # S45, S48
+    log: list[str] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        get_auth(environ).login("alice")
+        start_response("200 OK", list(TEXT))
+        return Closing([b"one", b"two"], log)
+
+    assert ask_wsgi(JWTMiddleware(app, away(House(), "create").auth), Ask().environ).status == 503
+    assert log == ["close"]
+
+
 def test_a_late_generator_is_closed_when_its_body_is_replaced() -> None:
     """A generator whose start_response became a 503 is not run on, and is closed once."""
     # S45, S48
@@ -655,6 +685,17 @@ def test_path_rules_look_below_the_mount(path: str, status: int) -> None:
     assert through.ask("wsgi", Ask(mount="/public", path=path)).status == status
 
 
+@pytest.mark.parametrize("key", ["RAW_URI", "REQUEST_URI"])
+def test_a_hidden_slash_is_seen_where_the_server_tells(key: str) -> None:
+    """Servers show the path as it was sent under one of two names: a rule trusts neither %2f."""
+    # S30
+    door = Through(House(required=True, public_paths=["/public"])).wsgi
+    environ = Ask(path="/public/x").environ
+    del environ["RAW_URI"]
+    assert ask_wsgi(door, environ | {key: "/public/x?next=%2f"}).status == 200
+    assert ask_wsgi(door, environ | {key: "/public%2fx"}).status == 401
+
+
 def test_a_mount_that_is_not_ascii_is_named_rightly() -> None:
     """SCRIPT_NAME is bytes in text like PATH_INFO: the way back leads to the same page."""
     house = House(required=True, login_url="/login")
@@ -843,3 +884,20 @@ def test_thirty_two_threads_do_not_see_each_other() -> None:
 
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(one, range(32)))
+
+
+@pytest.mark.parametrize("door", ["wsgi", "asgi"])
+def test_a_logout_outlives_the_exception_that_follows_it(door: str) -> None:
+    """What escapes the app takes a login back, and never a logout."""
+    # S45, S54
+    house = House()
+    pair = house.auth.issue("alice")
+
+    def act(auth: Any) -> None:
+        auth.logout()
+        raise ZeroDivisionError
+
+    through = Through(house, act)
+    with pytest.raises(ZeroDivisionError):
+        through.ask(door, Ask(fields=[cookie(access=pair.access_token)]))
+    assert house.row(pair.session_id).revoked

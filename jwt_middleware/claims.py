@@ -64,6 +64,8 @@ def custom_claims(claims: Mapping[str, Any] | None, identity_claim: str) -> dict
         return {}
     if not isinstance(claims, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped
         raise InvalidClaims(f"claims must be a mapping of names, not {type(claims).__name__}")
+    if not all(isinstance(name, str) for name in claims):  # JSON would make text of them
+        raise InvalidClaims("the names of claims must be text")
     reserved = sorted((RESERVED | {identity_claim}).intersection(claims))
     if reserved:
         raise InvalidClaims(

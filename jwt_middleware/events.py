@@ -48,7 +48,7 @@ def tell(event: Event, hook: EventHook | None) -> None:
     level = logging.WARNING if event.name in _LOUD else logging.INFO
     _logger.log(
         level,
-        "%s (reason=%s, session=%s)",
+        "%s (reason=%s, session=%r)",
         event.name,
         event.reason,
         event.session_id,

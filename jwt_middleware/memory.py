@@ -54,11 +54,6 @@ class Bounded(Generic[K, V]):
             if self._half:
                 self._young[key] = value
 
-    def drop(self, key: K) -> None:
-        with self._lock:
-            self._young.pop(key, None)
-            self._old.pop(key, None)
-
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 

@@ -96,9 +96,6 @@ class PathRules:
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = tuple(path.rstrip("/") for path in paths)
 
-    def __bool__(self) -> bool:
-        return bool(self._paths)
-
     def match(self, request: Request) -> bool:
         if not self._paths:
             return False

@@ -353,16 +353,19 @@ class Tokens:
         """
         payload, key = self._authentic(token, self._refresh_keys, REFRESH_TYPES)
         members = decode_object(payload)
-        # Only our own derived key signs these, so their form is ours; a member that is
-        # missing all the same is a token of another version of this package.
+        # Only our own derived key signs these, so their form is ours; if it is not, another
+        # version of this package made them.
+        generation, jti = members.get("gen"), members.get("jti")
+        if not isinstance(generation, int) or not isinstance(jti, str):
+            raise InvalidToken("a refresh token of another version")
         try:
             return RefreshToken(
                 session_id=members["sid"],
                 subject=members["sub"],
-                generation=members["gen"],
-                issued_at=members["iat"],
-                expires_at=members["exp"],
-                jti=members["jti"],
+                generation=generation,
+                issued_at=_moment(members, "iat"),
+                expires_at=_moment(members, "exp"),
+                jti=jti,
                 kid=key.kid,
                 session=_restored(members) if self._settings.session_store == "none" else None,
             )
@@ -393,10 +396,9 @@ class Tokens:
     def _check_access_claims(self, members: dict[str, Any], now: float) -> str:
         """RFC 7519 section 4.1, RFC 9068 section 4; answers the subject."""
         settings = self._settings
-        _time(members, "exp", required=True)
+        _moment(members, "exp")
         for name in ("nbf", "iat"):
-            moment = _time(members, name, required=False)
-            if moment is not None and moment > now + CLOCK_SKEW:
+            if name in members and _moment(members, name) > now + CLOCK_SKEW:
                 raise InvalidToken(f"{name} lies in the future")
         _check_audience(members, settings.audience)
         if settings.issuer is not None and members.get("iss") != settings.issuer:
@@ -430,10 +432,8 @@ def _judge_header(header: Mapping[str, Any], keys: KeySet) -> _TrustedHeader:
     return _TrustedHeader(key, kind)
 
 
-def _time(members: Mapping[str, Any], name: str, *, required: bool) -> float | None:
+def _moment(members: Mapping[str, Any], name: str) -> float:
     """A NumericDate (RFC 7519 section 2): a finite JSON number, and no bool."""
-    if name not in members and not required:
-        return None
     moment = members.get(name)
     if isinstance(moment, bool) or not isinstance(moment, int | float):
         raise InvalidToken(f"{name} is not a number")
@@ -460,7 +460,8 @@ def _check_session_claims(members: Mapping[str, Any]) -> None:
     generation = members.get("rgen", 0)
     if isinstance(generation, bool) or not isinstance(generation, int) or generation < 0:
         raise InvalidToken("rgen is not a generation")
-    _time(members, "rexp", required=False)
+    if "rexp" in members:
+        _moment(members, "rexp")
 
 
 def _subject(members: Mapping[str, Any], identity_claim: str) -> str:

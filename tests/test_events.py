@@ -30,7 +30,7 @@ def test_an_event_is_logged(name: EventName, caplog: pytest.LogCaptureFixture) -
     (record,) = caplog.records
     assert record.name == "jwt_middleware"
     assert record.levelno == (logging.WARNING if name in LOUD else logging.INFO)
-    assert record.getMessage() == f"{name} (reason=why, session=the-session)"
+    assert record.getMessage() == f"{name} (reason=why, session='the-session')"
     assert record.__dict__["jwt_event"] is event
 
 

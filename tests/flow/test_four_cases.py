@@ -1119,3 +1119,45 @@ def test_a_stored_token_means_nothing_without_a_store() -> None:
     other.house.now = browser.house.now
     other.jar = dict(browser.jar)
     assert other.get().reason == "invalid_token"
+
+
+# ── At the edges ─────────────────────────────────────────────────────────────────
+
+
+def test_the_silent_path_asks_for_the_required_claims() -> None:
+    """A refresh token does not open what its access token would not."""  # S47
+    browser = Browser(House())
+    browser.login()
+    strict = House(session_store=browser.house.store, required_claims=["roles"])
+    strict.wait(EXPIRED)
+    auth = browser.arrive(house=strict).auth
+    assert (auth.reason, auth.is_authenticated) == ("invalid_token", False)
+
+
+def test_a_stateless_token_just_made_is_kept() -> None:
+    """Within the grace of its own issue only an access token goes out."""
+    house = House(session_store="none")
+    browser = Browser(house)
+    browser.login()
+    house.wait(EXPIRED)
+    browser.get()
+    refresh = browser.refresh
+    twin = browser.without_access()
+    twin.get()
+    assert twin.access is not None
+    assert twin.refresh == refresh
+
+
+def test_no_token_outlives_its_session() -> None:
+    """A request that ends after its session's absolute expiry sends nothing."""  # S43
+    lifetime = 2000
+    house = House(session_lifetime=lifetime, refresh_token_expires=lifetime)
+    browser = Browser(house)
+    browser.login()
+    house.wait(EXPIRED)
+    auth = browser.arrive().auth
+    assert auth.reissued
+    house.wait(lifetime)
+    before = dict(browser.jar)
+    browser.receive(browser.respond(auth))
+    assert browser.jar == before

@@ -9,6 +9,7 @@ import pytest
 from stepping import START, Browser, HeaderClient, House, names, set_cookies, token_claims
 
 from jwt_middleware.errors import (
+    ConfigurationError,
     CrossSiteRequest,
     InvalidClaims,
     MiddlewareNotInstalled,
@@ -1242,3 +1243,21 @@ def test_a_request_like_a_mapping() -> None:
         scope = {AUTH_KEY: auth}  # noqa: RUF012  # as on an instance
 
     assert get_auth(Request()) is auth
+
+
+def test_cookies_nobody_reads_are_refused() -> None:
+    """login(cookies=True) without cookies among the token locations is a mistake, and says so."""
+    auth = HeaderClient(House(token_location=["headers"])).arrive().auth
+    with pytest.raises(ConfigurationError, match="token_location"):
+        auth.login("alice", cookies=True)
+
+
+def test_a_logout_ends_what_was_to_be_sent() -> None:
+    """send(), then logout(): the last word wins, over the stored session, too."""
+    browser = Browser(House())
+    pair = browser.house.auth.issue("alice")
+    auth = post(browser)
+    auth.send(pair)
+    auth.logout()
+    browser.receive(browser.respond(auth))
+    assert browser.house.row(pair.session_id).revoked

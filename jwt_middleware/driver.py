@@ -82,7 +82,7 @@ def _unavailable(command: Command, failure: Exception) -> StoreUnavailable:
     text = f"{command.port}.{command.verb} failed ({type(failure).__name__})"
     if isinstance(failure, JWTMiddlewareError):
         text += f": {failure}"  # ours; others may quote a connection URL or a row
-    error = StoreUnavailable(text, of_hook=command.port == "hooks")
+    error = StoreUnavailable(text, decisive=command.port == "hooks")
     error.__cause__ = failure
     _logger.warning("%s", error)
     _logger.debug("%s", error, exc_info=failure)

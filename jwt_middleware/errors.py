@@ -80,10 +80,11 @@ class StoreUnavailable(JWTMiddlewareError):
 
     status: ClassVar[int] = 503
 
-    def __init__(self, text: str, *, of_hook: bool = False) -> None:
+    def __init__(self, text: str, *, decisive: bool = False) -> None:
         super().__init__(text)
-        self.of_hook = of_hook
-        """It was the app's own hook (``load_claims``), not the store."""
+        self.decisive = decisive
+        """503 also where nobody has to be signed in: the app's own hook failed, or the store
+        had to vouch for a valid token (``check_session``)."""
 
 
 # ── Tokens that are refused (RFC 6750 section 3.1) ───────────────────────────────

@@ -83,7 +83,7 @@ class Flow:
         if token is None:
             return None
         access = parts.tokens.verified.get(token)
-        if access is None or now >= access.fresh_until:
+        if access is None or now >= access.fresh_until or now >= access.checked_until:
             return None
         memory = parts.memory
         if not access.settled and memory.store_opened:
@@ -106,7 +106,7 @@ class Flow:
         except StoreUnavailable as outage:
             auth.anonymous("store_unavailable")
             yield from hooks.emit(auth.event("store_unavailable"))
-            if outage.of_hook:
+            if outage.decisive:
                 return Arrival(auth, unavailable("store_unavailable", request))
         if auth.reason is None or not self.parts.settings.required:
             return Arrival(auth)
@@ -161,6 +161,8 @@ class Flow:
         if access.session_id in self.parts.memory.ended:
             auth.anonymous("revoked")
             return
+        if auth.now >= access.checked_until and not (yield from self._vouch(auth, access)):
+            return
         auth.admit(access)
         self._note_proof(auth, access)
         early = (
@@ -180,6 +182,25 @@ class Flow:
             auth.admit(access)  # this refresh token is worth nothing; the session lives
         elif not auth.is_authenticated:
             auth.access = None  # the session has ended, and its access token with it
+
+    def _vouch(self, auth: RequestAuth, access: AccessToken) -> Asks[bool]:
+        """The white list (``check_session``): is the session of a valid token still alive?"""
+        session_id = access.session_id or ""
+        try:
+            session = yield from store.load(session_id, now=auth.now)
+        except StoreUnavailable as outage:
+            raise StoreUnavailable(str(outage), decisive=True) from outage
+        if session is None:
+            auth.anonymous("unknown_session")
+        elif session.revoked:
+            self.parts.memory.end(session_id, "revoked")
+            auth.anonymous("revoked")
+        else:
+            lag = self.parts.settings.check_session
+            access.checked_until = auth.now + (0.0 if isinstance(lag, str) else lag)
+            return True
+        yield from hooks.emit(auth.event("token_refused", session_id, access.subject))
+        return False
 
     def _note_proof(self, auth: RequestAuth, access: AccessToken) -> None:
         """A token that came back from a client proves what the client holds."""
@@ -275,7 +296,7 @@ class Flow:
         try:
             return custom_claims(loaded, self.parts.settings.identity_claim)
         except Exception as error:
-            failure = StoreUnavailable("load_claims answered what cannot be claims", of_hook=True)
+            failure = StoreUnavailable("load_claims answered what cannot be claims", decisive=True)
             raise failure from error
 
     # ── When the response starts ─────────────────────────────────────────────────

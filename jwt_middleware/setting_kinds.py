@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
+S = TypeVar("S")
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=str)
 Kind: TypeAlias = Callable[[object], T]
@@ -63,6 +64,22 @@ def one_of(choices: Sequence[Choice]) -> Kind[Choice]:
                 return choice
         allowed = ", ".join(f'"{choice}"' for choice in choices)
         raise Unfit(f"is {shown(value)}; allowed are the strings {allowed}")
+
+    return kind
+
+
+def either(words: Kind[S], other: Kind[T]) -> Kind[S | T]:
+    """What one kind reads (a few strings), or else another."""
+
+    def kind(value: object) -> S | T:
+        try:
+            return words(value)
+        except Unfit as no_word:
+            try:
+                return other(value)
+            except Unfit as unfit:
+                allowed = str(no_word).rpartition("allowed are ")[2]
+                raise Unfit(f"{unfit}, or one of {allowed}") from None
 
     return kind
 

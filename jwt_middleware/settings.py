@@ -30,6 +30,7 @@ Algorithm: TypeAlias = Literal["HS256", "HS384", "HS512"]
 Location: TypeAlias = Literal["headers", "cookies"]
 SameSite: TypeAlias = Literal["Lax", "Strict", "None"]
 ReissueReason: TypeAlias = Literal["missing", "expired", "invalid"]
+CheckSession: TypeAlias = Literal["never", "always"]
 CsrfMode: TypeAlias = Literal["origin", "off"]
 Store: TypeAlias = str | SessionStore | AsyncSessionStore
 Duration: TypeAlias = float | timedelta | str
@@ -41,6 +42,7 @@ HASH_BYTES: Mapping[Algorithm, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
 LOCATIONS: tuple[Location, ...] = ("headers", "cookies")
 SAME_SITE: tuple[SameSite, ...] = ("Lax", "Strict", "None")
 REISSUE_REASONS: tuple[ReissueReason, ...] = ("missing", "expired", "invalid")
+CHECKS: tuple[CheckSession, ...] = ("never", "always")
 CSRF_MODES: tuple[CsrfMode, ...] = ("origin", "off")
 RESERVED_CLAIMS = frozenset("exp iat nbf jti sid rgen rexp iss aud".split())
 
@@ -87,6 +89,7 @@ class SettingsKeywords(TypedDict, total=False):
     required: bool
     public_paths: Sequence[str]
     ignore_paths: Sequence[str]
+    check_session: CheckSession | Duration
     issuer: str | None
     audience: Sequence[str] | None
     leeway: Duration
@@ -224,6 +227,11 @@ class Settings:
     )
     ignore_paths: tuple[str, ...] = _setting(
         kinds.several(kinds.rule_path), (), "Where the middleware reads and sends nothing."
+    )
+    check_session: CheckSession | float = _setting(
+        kinds.either(kinds.one_of(CHECKS), kinds.duration()),
+        "never",
+        "Whether the store vouches for valid tokens, too: always, or after so many seconds.",
     )
     issuer: str | None = _setting(
         kinds.optional(kinds.text), None, "The iss of issued and accepted tokens."
@@ -681,7 +689,7 @@ _NO_EFFECT: tuple[_NoEffect, ...] = (
     _NoEffect(
         "session_store",
         lambda settings: settings.session_store == "none",
-        "rotation_grace lost_response_window renew_refresh",
+        "rotation_grace lost_response_window renew_refresh check_session",
         'session_store is "none", where nothing rotates; name a store',
     ),
 )

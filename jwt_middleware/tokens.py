@@ -19,6 +19,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from math import inf
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .claims import RESERVED, Claims, copy_json
@@ -58,6 +59,7 @@ class AccessToken:
     """A verified access token, ready to be shown to many requests."""
 
     __slots__ = (
+        "checked_until",
         "claims",
         "expires_at",
         "fresh_until",
@@ -79,6 +81,9 @@ class AccessToken:
         """Seconds since the epoch, leeway included; at this moment it is expired."""
         self.fresh_until = self._fresh_until(settings)
         """Until then nothing but this token needs to be looked at."""
+        unchecked = settings.check_session == "never" or self.session_id is None
+        self.checked_until = inf if unchecked else 0.0
+        """Until then the store need not vouch for the session again (``check_session``)."""
         self.settled = self.session_id is None or self.generation == 0
         """Nothing is left to confirm: there is no predecessor whose grace it could end."""
 

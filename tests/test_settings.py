@@ -204,7 +204,7 @@ def test_an_unknown_keyword_like_no_other_is_a_fault_without_a_guess() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["jwks_url", "check_session", "private_key", "encryption_key"])
+@pytest.mark.parametrize("name", ["jwks_url", "private_key", "encryption_key"])
 def test_settings_of_later_versions_do_not_exist_yet(name: str) -> None:
     """What has no effect yet is refused, not ignored."""
     assert the_fault_of(**{name: "x"}).startswith(f"{name}: there is no such setting")
@@ -1327,6 +1327,7 @@ def test_a_session_may_be_shorter_than_its_idle_limits() -> None:
         ({"session_store": "none"}, {"rotation_grace": 60}),
         ({"session_store": "none"}, {"lost_response_window": 0}),
         ({"session_store": "none"}, {"renew_refresh": False}),
+        ({"session_store": "none"}, {"check_session": "always"}),
     ],
     ids=str,
 )

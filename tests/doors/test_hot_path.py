@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable
@@ -56,11 +57,13 @@ def counted(call: Callable[[], Any]) -> list[str]:
             names.append(frame.f_code.co_name)
 
     before = sys.getprofile()
+    gc.disable()  # else finalizers of other tests may be counted
     sys.setprofile(profile)
     try:
         call()
     finally:
         sys.setprofile(before)
+        gc.enable()
     return names
 
 

@@ -565,7 +565,7 @@ def test_a_fault_of_a_hook_says_so() -> None:
             try:
                 yield Command(port, "verb")
             except StoreUnavailable as outage:
-                return outage.of_hook
+                return outage.decisive
         return False
 
     assert run(ask("hooks"), Answers(raises(OSError()))) is True

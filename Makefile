@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test races explore lint format build clean
+.PHONY: help demo demo-check test races explore sim lint format build clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ races: $(VENV)/.dev ## The race tests, 100 rounds each
 
 explore: $(VENV)/.dev ## Every interleaving of a larger world than in make test
 	@EXPLORE=deep $(BIN)/python -m pytest -m explore -o faulthandler_timeout=0 $(ARGS)
+
+sim: $(VENV)/.dev ## False logouts and noticed thefts, simulated; ARGS=--quick for a short run
+	@$(BIN)/python benchmarks/rotation_sim.py $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy and pyright
 	$(BIN)/ruff check .

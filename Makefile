@@ -25,8 +25,13 @@ demo-check: $(VENV)/.demo ## The demo's story, played and checked by itself
 
 # ── Check it ────────────────────────────────────────────────────────────────────
 
-test: $(VENV)/.dev ## All tests; every line and branch of the package must be covered
-	@$(BIN)/python -m pytest --cov --cov-fail-under=100 $(ARGS)
+# The stores for Redis and for databases are tested on real servers. Where one is missing, its
+# tests are skipped and say how to have it, and its store is not covered. REQUIRE_SERVICES=1
+# makes such a skip a failure and asks for every line.
+COVERED := $(if $(REQUIRE_SERVICES),100,80)
+
+test: $(VENV)/.dev ## All tests; with REQUIRE_SERVICES=1 every line and branch must be covered
+	@$(BIN)/python -m pytest --cov --cov-fail-under=$(COVERED) $(ARGS)
 
 races: $(VENV)/.dev ## The race tests, 100 rounds each
 	@RACE_ROUNDS=100 $(BIN)/python -m pytest -m race -o faulthandler_timeout=0 $(ARGS)

@@ -6,6 +6,7 @@ import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import inf
 from threading import Lock
 from typing import Any, Unpack
 
@@ -231,6 +232,8 @@ class JWTAuth:
                     found = self._stores.setdefault("sync", found)
                 self._stores[kind] = found
                 self._memory.store_opened = True
+                if getattr(found, "expires_by_itself", False):
+                    self._memory.purge_again_at = inf  # nobody's request pays for a purge
         return found
 
     def _check_stored(self, call: str) -> None:

@@ -10,7 +10,9 @@ import inspect
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import NamedTuple, TypeAlias
+from urllib.parse import urlsplit
 
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.sessions import AsyncSessionStore, SessionStore
@@ -117,13 +119,83 @@ def _open_sqlite(rest: str, timeout: float) -> Store:
     return SQLiteSessionStore(rest.removeprefix("/"), timeout=timeout)
 
 
+def _redis(scheme: str) -> _Scheme:
+    def fault(rest: str) -> str | None:
+        return _redis_fault(rest, cluster=scheme.endswith("+cluster"))
+
+    def open_sync(rest: str, timeout: float) -> Store:
+        from jwt_middleware.stores.redis import RedisSessionStore
+
+        return RedisSessionStore(f"{scheme}://{rest}", timeout=timeout)
+
+    def open_async(rest: str, timeout: float) -> Store:
+        from jwt_middleware.stores.redis import AsyncRedisSessionStore
+
+        return AsyncRedisSessionStore(f"{scheme}://{rest}", timeout=timeout)
+
+    return _Scheme(fault, open_sync, open_async)
+
+
+def _redis_fault(rest: str, *, cluster: bool) -> str | None:
+    if find_spec("redis") is None:
+        return 'session_store: Redis needs redis-py: pip install "jwt-session-middleware[redis]"'
+    try:
+        url = urlsplit(f"redis://{rest}")
+        database = url.path.removeprefix("/") if url.port != 0 else "?"
+    except ValueError:
+        database = "?"
+    if not re.fullmatch("[0-9]*", database, re.ASCII) or "#" in rest:
+        return (
+            "session_store: a Redis URL is redis://user:password@host:port/database; special "
+            "characters in the password are percent-encoded (%2F for a slash)"
+        )
+    if cluster and database not in {"", "0"}:
+        return "session_store: a Redis Cluster has one database only, and its URL names none"
+    return None
+
+
+def _database(scheme: str, driver: str) -> _Scheme:
+    """``driver`` is the module that SQLAlchemy imports for a URL of this scheme."""
+
+    def fault(_rest: str) -> str | None:
+        if find_spec("sqlalchemy") is None or find_spec(driver) is None:
+            package = _PACKAGES.get(driver, driver)
+            return (
+                f"session_store: {scheme}:// needs SQLAlchemy and {driver}: "
+                f'pip install "jwt-session-middleware[sqlalchemy]" "{package}"'
+            )
+        return None
+
+    def open_sync(rest: str, timeout: float) -> Store:
+        from jwt_middleware.stores.sqlalchemy import SQLAlchemySessionStore
+
+        return SQLAlchemySessionStore(f"{scheme}://{rest}", timeout=timeout)
+
+    return _Scheme(fault, open_sync)
+
+
+_PACKAGES = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
+"""What pip calls the drivers that are called differently there."""
+
+_DRIVERS = {
+    "postgresql": "psycopg",
+    "postgresql+psycopg": "psycopg",
+    "postgresql+psycopg2": "psycopg2",
+    "postgres": "psycopg",
+    "mariadb": "pymysql",
+    "mariadb+pymysql": "pymysql",
+    "mariadb+mysqldb": "MySQLdb",
+    "mysql": "pymysql",
+    "mysql+pymysql": "pymysql",
+    "mysql+mysqldb": "MySQLdb",
+}
+
 _SCHEMES = {
     "memory": _Scheme(_memory_fault, _open_memory),
     "sqlite": _Scheme(_sqlite_fault, _open_sqlite),
+    **{name: _redis(name) for name in ("redis", "rediss", "redis+cluster", "rediss+cluster")},
+    **{name: _database(name, driver) for name, driver in _DRIVERS.items()},
 }
-
-_NOT_YET = frozenset(("redis", "rediss", "postgresql", "postgres", "mysql", "mariadb"))
-"""Schemes people will try. What follows a ``+`` (driver, cluster) is cut off before."""
 
 _SCHEME_SYNTAX = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 
@@ -135,8 +207,6 @@ def _fault_of_url(url: str) -> str | None:
     if scheme in _SCHEMES:
         return _SCHEMES[scheme].fault(rest)
     family = scheme.partition("+")[0]
-    if family in _NOT_YET:
-        return f"session_store: this version has no store for {scheme}:// yet. {_known()}"
     if not scheme:
         return f"session_store is no URL (a file is sqlite:///path). {_known()}"
     close = get_close_matches(family, _SCHEMES, n=1)
@@ -153,4 +223,6 @@ def _split(url: str) -> tuple[str, str]:
 
 
 def _known() -> str:
-    return f"Known: {', '.join(f'{scheme}://' for scheme in _SCHEMES)}, and none."
+    """Without those that name a cluster or a driver behind a ``+``."""
+    plain = [f"{scheme}://" for scheme in _SCHEMES if "+" not in scheme]
+    return f"Known: {', '.join(plain)}, and none."

@@ -578,3 +578,23 @@ def test_logs_and_events_hold_no_token(door: str, caplog: pytest.LogCaptureFixtu
     for secret in (pair.access_token, pair.refresh_token, *answer.cookies.values(), SECRET):
         assert secret not in said
         assert secret.rpartition(".")[2] not in said
+
+
+@pytest.mark.parametrize("by_itself", [False, True])
+def test_nobody_purges_what_goes_by_itself(by_itself: bool) -> None:
+    """A store that lets go of old rows by itself is not purged at anybody's request."""
+
+    class Store(MemorySessionStore):
+        expires_by_itself = by_itself
+        purges = 0
+
+        def purge(self, before: float, *, limit: int = 1000) -> int:
+            self.purges += 1
+            return super().purge(before, limit=limit)
+
+    store = Store()
+    house = House(session_store=store)
+    pair = house.auth.issue("alice")
+    house.now += AGES
+    Through(house).ask("wsgi", Ask(fields=[cookie(refresh=pair.refresh_token)]))
+    assert store.purges == (0 if by_itself else 1)

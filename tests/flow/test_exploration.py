@@ -15,7 +15,8 @@ from exploring import GRACE, Bounds, Broken, Exploration
 from stepping import Browser, House, token_claims
 
 from jwt_middleware import rotation
-from jwt_middleware.flow import Flow
+from jwt_middleware.driver import Asks
+from jwt_middleware.flow import Arrival, Flow
 from jwt_middleware.reissue import Reissuer
 from jwt_middleware.stores.memory import MemorySessionStore
 from jwt_middleware.tokens import Tokens
@@ -300,3 +301,37 @@ def test_a_token_that_expires_while_its_request_runs_gets_nothing() -> None:
     before = dict(slow.jar)
     slow.receive(slow.respond(auth))
     assert slow.jar == before
+
+
+# ── Between two questions of one request ─────────────────────────────────────────────
+
+
+def after_reading(steps: Asks[Arrival], answer: Any) -> Asks[Arrival]:
+    """The rest of a decision whose first question has been answered."""
+    try:
+        while True:
+            answer = yield steps.send(answer)
+    except StopIteration as outcome:
+        return outcome.value
+
+
+def test_a_reuse_that_two_find_at_once_is_told_once() -> None:
+    """Both read the row before either ends the session: one of them tells, both are refused."""
+    # S42
+    victim = Browser(House())
+    victim.login()
+    house = victim.house
+    thief = victim.copy()
+    house.wait(EXPIRED)
+    victim.get()
+    victim.get()
+    house.wait(EXPIRED)
+    there = (house, house.other_process())
+    requests = [one.flow.arrive(thief.request(), house.now) for one in there]
+    rows = [house.answer(next(steps)) for steps in requests]
+    arrivals = [
+        one.run(after_reading(steps, row))
+        for one, steps, row in zip(there, requests, rows, strict=True)
+    ]
+    assert [arrival.auth.reason for arrival in arrivals] == ["reuse", "reuse"]
+    assert house.event_names.count("reuse") == 1

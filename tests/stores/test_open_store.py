@@ -138,33 +138,16 @@ def test_an_unknown_scheme_is_told_the_known_ones():
     """The message lists what there is."""
     fault = check_store("ftp://somewhere")
     assert fault is not None
-    assert fault.endswith("Known: memory://, sqlite://, and none.")
-
-
-@pytest.mark.parametrize(
-    "scheme",
-    [
-        "redis",
-        "rediss",
-        "redis+cluster",
-        "postgres",
-        "postgresql",
-        "postgresql+psycopg",
-        "mysql+pymysql",
-        "mariadb+mariadbconnector",
-    ],
-)
-def test_stores_yet_to_come(scheme):
-    """A store of a later version is not called a typing error."""
-    fault = check_store(f"{scheme}://user:hunter2@host/0")
-    assert fault is not None
-    assert f"this version has no store for {scheme}:// yet" in fault
+    assert fault.endswith(
+        "Known: memory://, sqlite://, redis://, rediss://, postgresql://, postgres://, "
+        "mariadb://, mysql://, and none."
+    )
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        "redis://user:hunter2@host/0",
+        "redis://user:hunter2@host/no-number",
         "mongodb://user:hunter2@host",
         "sqlite://user:hunter2@host/path",
         "memory://user:hunter2@host",

@@ -206,3 +206,9 @@ def test_claims_are_a_mapping_of_names(claims: Any) -> None:
     """Anything but a mapping is a mistake, and is told so."""
     with pytest.raises(InvalidClaims, match="mapping"):
         custom_claims(claims, "sub")
+
+
+def test_names_that_json_would_change_are_refused() -> None:
+    """JSON makes text of a number in a name, and two claims could become one."""
+    with pytest.raises(InvalidClaims, match="names"):
+        custom_claims({1: "a", "1": "b"}, "sub")  # type: ignore[dict-item]

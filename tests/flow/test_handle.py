@@ -1261,3 +1261,15 @@ def test_a_logout_ends_what_was_to_be_sent() -> None:
     auth.logout()
     browser.receive(browser.respond(auth))
     assert browser.house.row(pair.session_id).revoked
+
+
+def test_new_claims_on_a_websocket_send_no_token_by_header() -> None:
+    """They are stored; no header of the handshake would reach the script that opened it."""  # S50
+    client = HeaderClient(House())
+    client.login()
+    auth = client.arrive(client.request(websocket=True)).auth
+    auth.update({"theme": "dark"})
+    outcome = client.respond(auth)
+    assert isinstance(outcome, Additions)
+    assert outcome.fields == ()
+    assert client.house.row(auth.session_id or "").claims == {"theme": "dark"}

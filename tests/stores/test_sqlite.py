@@ -76,10 +76,14 @@ def pragma(store, name):
         return connection.execute(f"PRAGMA {name}").fetchone()[0]
 
 
+_FORKS = "ignore:This process:DeprecationWarning"
+
+
 def start(program, *args) -> Any:
     """A Python process of its own that runs ``program``."""
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program), *map(str, args)],
+        # Since 3.12 Python warns of a fork beside threads, which is what some of these do.
+        [sys.executable, "-W", _FORKS, "-c", textwrap.dedent(program), *map(str, args)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -302,7 +302,8 @@ class RequestAuth:
         """What came along, as far as it is authentic."""
         self.channel = channel
         self.presented_sessions = verified.session_ids
-        if verified.refresh is not None and verified.refresh_state == "valid":
+        ours = verified.access is None or verified.same_session
+        if verified.refresh is not None and verified.refresh_state == "valid" and ours:
             self.carried = verified.refresh.session
 
     def admit(self, access: AccessToken) -> None:
@@ -398,6 +399,7 @@ class RequestAuth:
 
     def _sign_in(self, login: Login) -> TokenPair:
         intent = self._intent()
+        self._take_back_stored(intent)
         intent.login, intent.claims = login, None  # the last word wins
         session = login.pair.session
         members = self.parts.tokens.members(session, generation=session.generation, now=self.now)
@@ -406,10 +408,14 @@ class RequestAuth:
 
     def _sign_out(self) -> None:
         intent = self._intent()
-        if intent.login is not None and intent.login.stored:
-            self.presented_sessions += (intent.login.pair.session_id,)
+        self._take_back_stored(intent)
         intent.login, intent.claims, intent.logout = None, None, True
         self.anonymous("logged_out")
+
+    def _take_back_stored(self, intent: Intent) -> None:
+        """A stored pair that is not sent after all leaves no session behind."""
+        if intent.login is not None and intent.login.stored:
+            self.presented_sessions += (intent.login.pair.session_id,)
 
 
 def checked_subject(subject: str) -> str:

@@ -69,6 +69,8 @@ class ProcessMemory:
     """Session id to the newest generation this process has confirmed."""
     minted: Bounded[Any, Any] = field(init=False)
     """The tokens as presented to the answer this process made after its own swap."""
+    updated: Bounded[str, float] = field(init=False)
+    """Session id to when this process last changed its claims: what it minted before is stale."""
     store_opened: bool = False
     """A process that only verifies never opens a store, not even to confirm."""
     pause_until: float = 0.0
@@ -77,6 +79,7 @@ class ProcessMemory:
     def __post_init__(self) -> None:
         self.confirmed = Bounded(max(self.size, 2))
         self.minted = Bounded(max(self.size, 2))
+        self.updated = Bounded(max(self.size, 2))
 
     def end(self, session_id: str, reason: str) -> None:
         """Remember an end. A plain dict, since every request with a known token looks here."""

@@ -189,9 +189,12 @@ class Reissuer:
         minted: Minted | None = self.parts.memory.minted.get(presented)
         if minted is None or now >= minted.until:
             return None  # from here on another process may rotate again
-        if minted.reissue.session.id in self.parts.memory.ended:
+        session_id = minted.reissue.session.id
+        if session_id in self.parts.memory.ended or self.parts.settings.check_session != "never":
             return None
-        return minted
+        updated_at = self.parts.memory.updated.get(session_id)
+        made_at = minted.until - self.parts.settings.rotation_grace
+        return minted if updated_at is None or updated_at < made_at else None
 
 
 def undeliverable(request: Request, channel: Channel | None) -> bool:

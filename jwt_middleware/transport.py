@@ -28,8 +28,7 @@ _CACHING = frozenset(
     (
         "cache-control",
         "expires",
-        "cdn-cache-control",
-        "cloudflare-cdn-cache-control",
+        "edge-control",
         "surrogate-control",
         "x-accel-expires",
     )
@@ -75,7 +74,7 @@ class Additions:
     def apply(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """The app's headers with these added. What the app says is kept, but for caching:
         a response that carries tokens is nobody else's (RFC 9111 section 3)."""
-        kept = [(name, value) for name, value in headers if name.lower() not in _CACHING]
+        kept = [(name, value) for name, value in headers if not _concerns_caches(name.lower())]
         kept.append(("Cache-Control", "no-store"))
         kept.extend(self.fields)
         cors = any(name.lower() == "access-control-allow-origin" for name, _ in kept)
@@ -316,6 +315,11 @@ def merge_list(
             return merged
     merged.append((name, value))
     return merged
+
+
+def _concerns_caches(name: str) -> bool:
+    """Each CDN has a ``…CDN-Cache-Control`` of its own beside the common one (RFC 9213)."""
+    return name in _CACHING or name.endswith("cdn-cache-control")
 
 
 def _parent_domains(host: str | None) -> list[str]:

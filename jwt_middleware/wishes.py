@@ -133,6 +133,7 @@ class Wishes:
             return NOTHING if muted else self._update_carried(auth, claims, now)
         session_id = reissue.session.id if reissue else access.session_id if access else None
         session = yield from store.update(session_id or "", claims, now=now)
+        self.parts.memory.updated.put(session_id or "", now)
         if session is not None and session.revoked:
             self.parts.memory.end(session.id, "revoked")
         if session is None or session.revoked or muted:

@@ -119,8 +119,7 @@ class JWTMiddleware:
         try:
             body = self.app(environ, begin)
         except Exception:
-            if auth.closed is None:
-                self._respond(auth, _NO_RESPONSE, [])
+            self._abandon(auth)
             raise
         finally:
             current.reset(reset)
@@ -128,7 +127,12 @@ class JWTMiddleware:
         # Content-Length and sendfile survive.
         if refusal is None and (type(body) in _COMPLETE or _is_wrapped_file(body, environ)):
             return body
-        return _Body(body, auth, lambda: refusal)
+        return _Body(body, auth, lambda: refusal, self._abandon)
+
+    def _abandon(self, auth: RequestAuth) -> None:
+        """An exception escapes before the response started: a logout is stored all the same."""
+        if auth.closed is None:
+            self._respond(auth, _NO_RESPONSE, [])
 
     def _respond(
         self, auth: RequestAuth, status: str, headers: list[tuple[str, str]]
@@ -154,11 +158,16 @@ class _Body:
     """
 
     def __init__(
-        self, body: Iterable[bytes], auth: RequestAuth, refusal: Callable[[], Refusal | None]
+        self,
+        body: Iterable[bytes],
+        auth: RequestAuth,
+        refusal: Callable[[], Refusal | None],
+        abandon: Callable[[RequestAuth], None],
     ) -> None:
         self._body = body
         self._auth = auth
         self._refusal = refusal
+        self._abandon = abandon
         self._chunks = self._unless_refused()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -169,6 +178,11 @@ class _Body:
         reset = current.set(self._auth)
         try:
             return next(self._chunks)
+        except StopIteration:
+            raise
+        except Exception:
+            self._abandon(self._auth)
+            raise
         finally:
             current.reset(reset)
 

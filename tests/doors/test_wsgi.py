@@ -901,3 +901,22 @@ def test_a_logout_outlives_the_exception_that_follows_it(door: str) -> None:
     with pytest.raises(ZeroDivisionError):
         through.ask(door, Ask(fields=[cookie(access=pair.access_token)]))
     assert house.row(pair.session_id).revoked
+
+
+def test_a_logout_outlives_the_exception_of_a_lazy_body() -> None:
+    """A generator app raises on its first step, and its logout is stored all the same."""
+    # S54
+    house = House()
+    pair = house.auth.issue("alice")
+
+    def app(environ: Any, start_response: Any) -> Any:
+        get_auth(environ).logout()
+        raise ZeroDivisionError
+        yield b""
+
+    body = JWTMiddleware(app, house.auth)(
+        Ask(fields=[cookie(access=pair.access_token)]).environ, lambda *_: None
+    )
+    with pytest.raises(ZeroDivisionError):
+        list(body)
+    assert house.row(pair.session_id).revoked

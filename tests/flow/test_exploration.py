@@ -165,7 +165,7 @@ def test_a_thief_who_goes_on_is_noticed(name: str) -> None:
 
 
 @pytest.mark.explore
-@pytest.mark.skipif(os.environ.get("EXPLORE") != "deep", reason="make explore")
+@pytest.mark.skipif(os.environ.get("EXPLORE") != "deep", reason="takes minutes: make explore")
 @pytest.mark.parametrize("name", DEEP)
 def test_nor_in_larger_worlds(name: str) -> None:
     """More requests, more time: the same laws."""  # S41, S42, S44, S54

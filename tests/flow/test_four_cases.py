@@ -1161,3 +1161,45 @@ def test_no_token_outlives_its_session() -> None:
     before = dict(browser.jar)
     browser.receive(browser.respond(auth))
     assert browser.jar == before
+
+
+def test_new_claims_never_enter_another_session() -> None:
+    """Stateless: beside another's access token a refresh token carries nothing."""  # S44
+    house = House(session_store="none")
+    admin, user, mixed = (Browser(house) for _ in range(3))
+    admin.login("admin")
+    user.login("mallory", claims={"roles": ["user"]})
+    names = house.auth.settings
+    mixed.jar = {names.access_cookie: admin.access or "", names.refresh_cookie: user.refresh or ""}
+    auth = mixed.arrive().auth
+    assert auth.subject == "admin"
+    with pytest.raises(NotAuthenticated):
+        auth.update({"roles": ["admin"]})
+
+
+def test_what_was_minted_before_new_claims_is_stale() -> None:
+    """A late sibling gets the claims of the row, not those this process remembers."""  # S44
+    browser = Browser(House())
+    browser.login(claims={"roles": ["admin"]})
+    browser.house.wait(EXPIRED)
+    sibling = browser.copy()
+    browser.get()
+    browser.house.wait(5)
+    auth = browser.arrive().auth
+    auth.update({"roles": []})
+    browser.receive(browser.respond(auth))
+    late = sibling.arrive().auth
+    sibling.receive(sibling.respond(late))
+    assert late.claims is not None
+    assert late.claims["roles"] == token_claims(sibling.access)["roles"] == []
+
+
+def test_memory_does_not_vouch() -> None:
+    """With check_session a sibling's session is looked at, not remembered."""  # S46
+    browser = Browser(House(check_session="always"))
+    session_id = browser.login()
+    browser.house.wait(EXPIRED)
+    sibling = browser.copy()
+    browser.get()
+    browser.house.other_process().auth.revoke(session_id)
+    assert sibling.arrive().auth.reason == "revoked"

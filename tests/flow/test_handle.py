@@ -1273,3 +1273,15 @@ def test_new_claims_on_a_websocket_send_no_token_by_header() -> None:
     assert isinstance(outcome, Additions)
     assert outcome.fields == ()
     assert client.house.row(auth.session_id or "").claims == {"theme": "dark"}
+
+
+def test_a_login_takes_back_what_was_to_be_sent() -> None:
+    """send(), then login(): the stored session that is not sent does not stay behind."""
+    browser = Browser(House())
+    pair = browser.house.auth.issue("alice")
+    auth = post(browser)
+    auth.send(pair)
+    auth.login("bob")
+    browser.receive(browser.respond(auth))
+    assert browser.house.row(pair.session_id).revoked
+    assert browser.arrive().auth.subject == "bob"

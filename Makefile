@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test races explore sim lint format build clean
+.PHONY: help demo demo-check test races explore sim sizes lint format build clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ explore: $(VENV)/.dev ## Every interleaving of a larger world than in make test
 
 sim: $(VENV)/.dev ## False logouts and noticed thefts, simulated; ARGS=--quick for a short run
 	@$(BIN)/python benchmarks/rotation_sim.py $(ARGS)
+
+sizes: $(VENV)/.dev ## Bytes and times of large stores, on servers of this machine; ARGS="--store sqlite"
+	@$(BIN)/python benchmarks/store_sizes.py $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy and pyright
 	$(BIN)/ruff check .

@@ -241,6 +241,8 @@ class FilledRedis(Filled):
         return used
 
     def remove(self) -> None:
+        # On a new connection: who was interrupted left the old one in the midst of something.
+        self._client.connection_pool.disconnect()
         for keys in batched(self._client.scan_iter(match=f"{self._prefix}*", count=5000), 5000):
             self._client.unlink(*keys)
         self._client.close()
@@ -271,8 +273,12 @@ class FilledDatabase(Filled):
         return self._line.connection.driver_connection
 
     def remove(self) -> None:
-        self._say(f"DROP TABLE IF EXISTS {self._sessions}, {self._epochs}")
+        # On a new connection: who was interrupted left the old one in the midst of something.
+        self._line.invalidate()
         self._line.close()
+        with self._line.engine.connect() as connection:
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {self._sessions}, {self._epochs}")
+        self._line.engine.dispose()
 
 
 class FilledPostgreSQL(FilledDatabase):

@@ -4,13 +4,17 @@
 PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
+WORKERS ?= auto
+TARGETS ?= tokens fields doors settings
+SECONDS ?= 600
+FILES ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test races explore sim sizes lint format build clean
+.PHONY: docs help demo demo-check test races explore fuzz fuzz-keep sim sizes load requirements lint format build clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,8 +34,16 @@ demo-check: $(VENV)/.demo ## The demo's story, played and checked by itself
 # makes such a skip a failure and asks for every line.
 COVERED := $(if $(REQUIRE_SERVICES),100,80)
 
-test: $(VENV)/.dev ## All tests; with REQUIRE_SERVICES=1 every line and branch must be covered
-	@$(BIN)/python -m pytest --cov --cov-fail-under=$(COVERED) $(ARGS)
+test: $(VENV)/.dev $(if $(REQUIRE_SERVICES),$(VENV)/.fuzz) ## All tests; with REQUIRE_SERVICES=1 every line and branch must be covered
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-fail-under=$(COVERED) $(ARGS)
+
+.PHONY: nox lowest
+
+nox: $(VENV)/.dev ## The tests on Python 3.11 to 3.13, and what the core needs at its oldest
+	@$(BIN)/nox $(ARGS)
+
+lowest: $(VENV)/.dev ## The oldest PyJWT, Werkzeug and asgiref that will do, on PYTHON
+	@$(BIN)/nox --session lowest --force-python $(PYTHON) $(ARGS)
 
 races: $(VENV)/.dev ## The race tests, 100 rounds each
 	@RACE_ROUNDS=100 $(BIN)/python -m pytest -m race -o faulthandler_timeout=0 $(ARGS)
@@ -45,15 +57,48 @@ sim: $(VENV)/.dev ## False logouts and noticed thefts, simulated; ARGS=--quick f
 sizes: $(VENV)/.dev ## Bytes and times of large stores, on servers of this machine; ARGS="--store sqlite"
 	@$(BIN)/python benchmarks/store_sizes.py $(ARGS)
 
-lint: $(VENV)/.dev ## ruff, mypy and pyright
+.PHONY: differential mutants bench bench-serve
+
+differential: $(VENV)/.dev ## 100,000 odd tokens, read by us, by PyJWT and by joserfc
+	@DIFFERENTIAL=100000 $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/test_differential.py $(ARGS)
+
+fuzz: $(VENV)/.fuzz ## Each fuzz target for SECONDS (600), from the kept corpus; TARGETS=tokens
+	@for target in $(TARGETS); do \
+	  $(BIN)/python tests/fuzz/run.py $$target -max_total_time=$(SECONDS) $(ARGS) || exit 1; done
+
+fuzz-keep: $(VENV)/.fuzz ## Adds to the kept corpus what fuzzing has found beyond it
+	@for target in $(TARGETS); do $(BIN)/python tests/fuzz/run.py $$target --keep || exit 1; done
+
+bench: $(VENV)/.dev ## What the middleware costs, beside others, in pairs; ARGS=--quick, ARGS="--only 3"
+	@$(BIN)/python -W ignore -m benchmarks.bench $(ARGS)
+
+bench-serve: $(VENV)/.dev ## Requests a second behind real servers, by wrk; ARGS=--quick
+	@$(BIN)/python -W ignore -m benchmarks.bench.serving $(ARGS)
+
+load: $(VENV)/.dev ## What refusing hostile requests costs; ARGS=--quick for a tenth
+	@$(BIN)/python benchmarks/load.py $(ARGS)
+
+requirements: $(VENV)/.dev ## The table of security requirements in docs/security.md, from the tests
+	@$(BIN)/python tests/requirements.py
+
+mutants: $(VENV)/.dev ## Small changes to the files that decide: the tests must notice 95 %; FILES=csrf
+	@$(BIN)/python tests/mutation/measure.py $(FILES)
+
+# `--verifytypes` looks for the package where the `python` on PATH would.
+lint: $(VENV)/.dev ## ruff, mypy and pyright; every public name has its type
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/pyright
+	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes jwt_middleware --ignoreexternal
 
 format: $(VENV)/.dev ## Mend what ruff can mend by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## The documentation site, in build/site; any warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "build/site/index.html is written"
 
 # ── Ship it ─────────────────────────────────────────────────────────────────────
 
@@ -90,8 +135,8 @@ build: $(VENV)/.dev ## The sdist and the wheel, tried in an environment of its o
 	rm -rf .smoke
 
 clean: ## Away with everything that was made
-	rm -rf $(VENV) .smoke build dist htmlcov .coverage .coverage.* .hypothesis
-	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .smoke .fuzz .migrate build dist htmlcov .coverage .coverage.* .hypothesis
+	rm -rf .nox .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # ── The environment ─────────────────────────────────────────────────────────────
@@ -111,6 +156,11 @@ $(BIN)/python:
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@echo "Installing what the demo needs into $(VENV) ..."
 	@$(PIP) install --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.fuzz: pyproject.toml $(VENV)/.dev
+	@echo "Installing what fuzzing needs into $(VENV) ..."
+	@$(PIP) install --editable '.[fuzz]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python

@@ -314,7 +314,8 @@ class RegisteredTokens(Tokens):
             )
         return token
 
-    def read_access(self, token: str, *, now: float) -> AccessToken:
+    def read_access(self, token: str, *, now: float, may_wait: bool = False) -> AccessToken:
+        del may_wait  # its keys never change
         known = self.verified.get(token)
         if known is not None:
             return known
@@ -338,6 +339,8 @@ class PlainTransport(Transport):
         access: str,
         refresh: str | None,
         max_age: float | None,  # noqa: ARG002
+        claims: Mapping[str, Any],  # noqa: ARG002
+        csrf: str | None = None,  # noqa: ARG002
     ) -> Additions:
         fields = [(self.access_cookie, access)]
         if refresh is not None:

@@ -6,6 +6,7 @@
 The doors are modules of their own, so that a program imports only the one it uses.
 """
 
+from .access import Requirement
 from .auth import JWTAuth
 from .claims import Claims
 from .errors import (
@@ -23,7 +24,10 @@ from .errors import (
 )
 from .events import Event
 from .handle import RequestAuth, get_auth, get_claims
-from .sessions import AsyncSessionStore, Rotation, Session, SessionStore
+from .issuers import Issuer
+from .legacy import LegacyTokens
+from .rules import Rule
+from .sessions import AsyncSessionStore, ListedSession, Rotation, Session, SessionStore
 from .settings import Settings
 from .tokens import TokenPair
 
@@ -36,14 +40,19 @@ __all__ = [
     "CrossSiteRequest",
     "Event",
     "InvalidClaims",
+    "Issuer",
     "JWTAuth",
     "JWTMiddlewareError",
+    "LegacyTokens",
+    "ListedSession",
     "MiddlewareNotInstalled",
     "NotAuthenticated",
     "PathIgnored",
     "RequestAuth",
+    "Requirement",
     "ResponseStarted",
     "Rotation",
+    "Rule",
     "Session",
     "SessionStore",
     "SessionsNotStored",

@@ -9,17 +9,23 @@ HTTP and WebSocket handshakes are handled; lifespan and whatever else pass untou
 
 from __future__ import annotations
 
+from asyncio import CancelledError, ensure_future, shield
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias, Unpack
 
 from .auth import JWTAuth
+from .bodies import ReplayedReceive
 from .driver import arun
 from .events import EventHook
 from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current
+from .keys import FetchKeys
+from .queries import redacted
 from .refusals import Refusal
 from .request import Request
 from .settings import Settings, SettingsKeywords
+from .showing import credentials
+from .sockets import Socket, SocketClosed, pause
 from .transport import NOTHING, Additions, merge_list
 from .world import LoadClaims
 
@@ -40,6 +46,7 @@ _STARTS = frozenset(
         "websocket.close",  # before an accept: the answer of a refused handshake
     )
 )
+_SWITCHING_PROTOCOLS = 101  # what an accepted handshake answers
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 
 
@@ -47,7 +54,7 @@ class JWTMiddleware:
     """Signs requests in for the ASGI app behind it.
 
     Give it a `JWTAuth`, or what a `JWTAuth` takes: settings as keywords, ``load_claims``,
-    ``on_event``, ``clock``. Raises `ConfigurationError`.
+    ``on_event``, ``clock``, ``fetch_keys``. Raises `ConfigurationError`.
     """
 
     def __init__(
@@ -58,17 +65,24 @@ class JWTMiddleware:
         load_claims: LoadClaims | None = None,
         on_event: EventHook | None = None,
         clock: Callable[[], float] | None = None,
+        fetch_keys: FetchKeys | None = None,
         **settings: Unpack[SettingsKeywords],
     ) -> None:
-        auth = JWTAuth.of(auth, load_claims, on_event, clock, **settings)
+        auth = JWTAuth.of(auth, load_claims, on_event, clock, fetch_keys, **settings)
         self.app = app
         self.auth = auth
         self._flow = auth.flow
         self._clock = auth.clock
         self._world = auth.event_loop_world
-        self._varies = "cookies" in auth.settings.token_location
+        transport = auth.flow.parts.transport
+        self._vary = [name.encode() for name in transport.vary]
+        self._vary_by_refresh = [name.encode() for name in transport.vary_by_refresh]
         self._header_name = auth.settings.header_name.lower().encode()
         self._refresh_name = auth.settings.refresh_header_name.lower().encode()
+        self._query_param = auth.settings.websocket_query_param
+        self._pause = pause
+        self._reads_forms = auth.settings.csrf == "double-submit"
+        self._shows_token = auth.settings.show_access_token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -76,6 +90,13 @@ class JWTMiddleware:
             return
         now = self._clock()
         request = self._request(scope)
+        if self._query_param is not None and request.websocket:
+            # The one thing that is changed in the caller's scope, since servers log it (S53).
+            query = redacted(request.query, self._query_param)
+            scope["query_string"] = query.encode("latin-1")
+        if self._reads_forms and request.unsafe and not request.websocket:
+            receive = replayed = ReplayedReceive(receive)
+            request.peek = replayed.peek
         auth = self._flow.glance(request, now)
         if auth is None:
             arrival = await arun(self._flow.arrive(request, now), self._world)
@@ -87,20 +108,44 @@ class JWTMiddleware:
         scope = {**scope, CLAIMS_KEY: auth.claims, AUTH_KEY: auth}
         scope.setdefault("user", auth)
         scope.setdefault("auth", auth)
+        if self._shows_token:
+            scope["headers"] = _replaced(scope["headers"], self._header_name, credentials(auth))
         previous = current.get()
         current.set(auth)
         try:
             if auth.closed == "ignored":
                 await self.app(scope, receive, send)
+            elif request.websocket:
+                await self._connect(auth, scope, receive, send)
             else:
                 await self.app(scope, receive, self._sender(auth, scope, send))
+        except CancelledError:
+            # Another task, since this one may be cancelled again while it waits.
+            await shield(ensure_future(self._abandon(auth)))
+            raise
         except Exception:
-            if auth.closed is None:
-                await self._respond(auth, {"type": "websocket.close"})
+            await self._abandon(auth)
             raise
         finally:
             # Not reset(): a request may be torn down from another context than its own.
             current.set(previous)
+
+    async def _connect(self, auth: RequestAuth, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a connection that may be closed before the app is done with it."""
+        world, clock = self._world, self._clock
+        socket = Socket(auth, receive, send, world=world, clock=clock, pause=self._pause)
+        try:
+            await self.app(scope, socket.receive, self._sender(auth, scope, socket.send))
+        except SocketClosed as closed:
+            if not socket.raised(closed):
+                raise
+        finally:
+            await socket.finish()
+
+    async def _abandon(self, auth: RequestAuth) -> None:
+        """The request ends before its response started: a logout is stored all the same."""
+        if auth.closed is None:
+            await self._respond(auth, None, [])
 
     def _request(self, scope: Scope) -> Request:
         authorization: list[bytes] = []
@@ -119,15 +164,15 @@ class JWTMiddleware:
         return Request(
             scope.get("method", "GET"),
             _below(mount, path) if mount else path,
-            raw_path=raw_path.decode("latin-1") if raw_path else None,
-            authorization=b",".join(authorization).decode("latin-1") if authorization else None,
-            refresh=b",".join(refresh).decode("latin-1") if refresh else None,
+            raw_path.decode("latin-1") if raw_path else None,
+            b",".join(authorization).decode("latin-1") if authorization else None,
+            b",".join(refresh).decode("latin-1") if refresh else None,
             # HTTP/2 may send one field as several crumbs (RFC 9113 section 8.2.3).
-            cookie=b"; ".join(cookie).decode("latin-1") if cookie else None,
-            header=partial(_header, scope["headers"]),
-            mount=mount,
-            query=scope.get("query_string", b"").decode("latin-1"),
-            websocket=scope["type"] == "websocket",
+            b"; ".join(cookie).decode("latin-1") if cookie else None,
+            partial(_header, scope["headers"]),
+            mount,
+            scope.get("query_string", b"").decode("latin-1"),
+            scope["type"] == "websocket",
         )
 
     def _sender(self, auth: RequestAuth, scope: Scope, send: Send) -> Send:
@@ -142,38 +187,42 @@ class JWTMiddleware:
             if kind not in _STARTS or (kind == "websocket.close" and additions is not None):
                 await send(message)
                 return
-            plain = auth.intent is None and auth.reissue is None
+            plain = auth.intent is None and auth.reissue is None and auth.csrf_cookie is None
             if additions is None:
                 additions = NOTHING
                 if plain:
                     auth.closed = "started"
                 else:
-                    outcome = await self._respond(auth, message)
+                    closing = kind == "websocket.close"
+                    status = None if closing else message.get("status", _SWITCHING_PROTOCOLS)
+                    outcome = await self._respond(
+                        auth, status, _decoded(message.get("headers", ()))
+                    )
                     if isinstance(outcome, Refusal):
                         refused = True
                         await self._send_refusal(outcome, scope, send)
                         return
                     additions = outcome
-            await send(message if kind == "websocket.close" else self._with(additions, message))
+            if kind != "websocket.close":
+                message = self._with(additions, message, auth.request)
+            await send(message)
             if not plain or auth.unconfirmed is not None:
                 await arun(self._flow.settle(auth, self._clock()), self._world)
 
         return send_or_replace
 
-    async def _respond(self, auth: RequestAuth, message: Message) -> Additions | Refusal:
-        # A handshake that is closed instead of accepted, and an app that raises, can carry no
-        # token, like a 304: then no login stands, but a logout is stored.
-        closing = message["type"] == "websocket.close"
-        status = 304 if closing else message.get("status", 101)
-        headers = _decoded(message.get("headers", ()))
+    async def _respond(
+        self, auth: RequestAuth, status: int | None, headers: list[tuple[str, str]]
+    ) -> Additions | Refusal:
         return await arun(self._flow.respond(auth, status, headers, self._clock()), self._world)
 
-    def _with(self, additions: Additions, message: Message) -> Message:
+    def _with(self, additions: Additions, message: Message, request: Request) -> Message:
         headers: Any = message.get("headers", ())
-        if additions.fields:
+        if additions is not NOTHING:
             headers = _encoded(self._flow.merge(additions, _decoded(headers)))
-        if self._varies and message["type"] != "websocket.accept":
-            headers = merge_list(headers, b"vary", b"Cookie", b",")
+        vary = self._vary if request.refresh is None else self._vary_by_refresh
+        if vary and message["type"] != "websocket.accept":
+            headers = merge_list(headers, b"vary", vary, b",")
         return {**message, "headers": headers}
 
     async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
@@ -190,8 +239,8 @@ class JWTMiddleware:
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
                 return
         headers = _encoded(refusal.headers)
-        if self._varies:
-            headers = merge_list(headers, b"vary", b"Cookie", b",")
+        if self._vary:
+            headers = merge_list(headers, b"vary", self._vary, b",")
         await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
         await send({"type": f"{kind}.body", "body": refusal.body})
 
@@ -206,6 +255,12 @@ def _header(headers: Any, name: str) -> str | None:
     wanted = name.encode()
     values = [value for field, value in headers if field.lower() == wanted]
     return b",".join(values).decode("latin-1") if values else None
+
+
+def _replaced(headers: Any, wanted: bytes, value: str | None) -> _Headers:
+    """Request headers with this one as the app shall see it; None: not at all."""
+    others = [(name, other) for name, other in headers if name.lower() != wanted]
+    return others if value is None else [*others, (wanted, value.encode("latin-1"))]
 
 
 def _decoded(headers: Any) -> list[tuple[str, str]]:

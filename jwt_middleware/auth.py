@@ -6,23 +6,37 @@ import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from math import inf
 from threading import Lock
 from typing import Any, Unpack
 
 from .claims import custom_claims
-from .csrf import OriginPolicy
+from .csrf import CsrfPolicy
 from .driver import Asks, arun, run
 from .errors import ConfigurationError, SessionsNotStored, StoreUnavailable
 from .events import Event, EventHook
 from .flow import Flow
 from .handle import Parts, checked_subject
-from .memory import ProcessMemory
-from .sessions import JUST_AFTER, AsyncSessionStore, Session, SessionStore, store
+from .issuers import Issuer
+from .keys import FetchKeys, KeySource
+from .memory import CacheInfo, ProcessMemory
+from .sessions import JUST_AFTER, AsyncSessionStore, ListedSession, SessionStore, listed, store
 from .settings import Settings, SettingsKeywords
 from .tokens import TokenPair, Tokens
 from .transport import Transport
-from .world import EventLoopWorld, Hooks, LoadClaims, SyncWorld, hooks
+from .wishes import store_session
+from .world import (
+    AsyncKeyRefresher,
+    Bodies,
+    EventLoopWorld,
+    Hooks,
+    KeyRefresher,
+    LoadClaims,
+    SyncWorld,
+    hooks,
+    key_sources,
+)
 
 PURGE_BATCH = 1000
 
@@ -40,6 +54,9 @@ class JWTAuth:
         ``on_event(event)`` is told every `Event`; it must be quick.
     clock:
         Seconds since the epoch; ``time.time`` by default.
+    fetch_keys:
+        Asks issuers for the keys they publish, in place of the standard library: by way of a
+        proxy, or with a client certificate (`jwt_middleware.keys.FetchKeys`).
 
     Raises `ConfigurationError` with every fault found. Nothing connects before it is needed.
     """
@@ -51,6 +68,7 @@ class JWTAuth:
         load_claims: LoadClaims | None = None,
         on_event: EventHook | None = None,
         clock: Callable[[], float] | None = None,
+        fetch_keys: FetchKeys | None = None,
         **keywords: Unpack[SettingsKeywords],
     ) -> None:
         if settings is None:
@@ -64,22 +82,31 @@ class JWTAuth:
             changed: Any = keywords  # replace() asks for parsed values; Settings parses these
             settings = replace(settings, **changed)
         self.settings = settings
-        self.clock = clock or time.time
+        self.clock: Callable[[], float] = clock or time.time
         self._hooks = Hooks(load_claims, on_event)
         self._memory = ProcessMemory(settings.token_cache_size)
         self._parts = Parts(
             settings=settings,
-            tokens=Tokens(settings),
+            tokens=Tokens(settings, partial(published_keys, settings, fetch_keys)),
             transport=Transport(settings),
-            origins=OriginPolicy(settings),
+            csrf=CsrfPolicy(settings),
             memory=self._memory,
             has_load_claims=load_claims is not None,
         )
-        self.flow = Flow(self._parts)
+        self.flow: Flow = Flow(self._parts)
         self._opening = Lock()
         self._stores: dict[str, SessionStore | AsyncSessionStore] = {}
         self._event_loop_world: EventLoopWorld | None = None
-        self.world = SyncWorld(store=self._sync_store, hooks=self._port_of_hooks)
+        self.world: SyncWorld = SyncWorld(
+            store=self._sync_store, hooks=self._port_of_hooks, keys=KeyRefresher, bodies=Bodies
+        )
+
+    @property
+    def cache_info(self) -> CacheInfo:
+        """The cache of verified access tokens, in this process since it began. Many misses beside
+        few hits say that ``token_cache_size`` is too small for your users."""
+        tokens = self._parts.tokens
+        return CacheInfo(tokens.hits, tokens.misses, len(tokens.verified))
 
     @classmethod
     def of(
@@ -88,16 +115,24 @@ class JWTAuth:
         load_claims: LoadClaims | None,
         on_event: EventHook | None,
         clock: Callable[[], float] | None,
+        fetch_keys: FetchKeys | None,
         **keywords: Unpack[SettingsKeywords],
     ) -> JWTAuth:
         """What a door was given, as one `JWTAuth`. Raises `ConfigurationError`."""
         if isinstance(auth, JWTAuth):
-            if keywords or load_claims or on_event or clock:
+            if keywords or load_claims or on_event or clock or fetch_keys:
                 raise ConfigurationError(
                     "settings beside a JWTAuth would not be heard: give them to JWTAuth(...)"
                 )
             return auth
-        return cls(auth, load_claims=load_claims, on_event=on_event, clock=clock, **keywords)
+        return cls(
+            auth,
+            load_claims=load_claims,
+            on_event=on_event,
+            clock=clock,
+            fetch_keys=fetch_keys,
+            **keywords,
+        )
 
     # ── Outside a request ────────────────────────────────────────────────────────
 
@@ -129,17 +164,18 @@ class JWTAuth:
         steps = self._issue(subject, claims, remember, user_agent, address)
         return await arun(steps, self.event_loop_world)
 
-    def revoke(self, session_id: str) -> bool:
+    def revoke(self, session_id: str, *, subject: str | None = None) -> bool:
         """End a session; True if this call ended it.
 
+        With ``subject``, only if it is a session of theirs: for an id that came from a form.
         Access tokens it has handed out are refused by this process at once, and elsewhere
         when they expire. Raises `StoreUnavailable`, `SessionsNotStored`.
         """
-        return run(self._revoke(session_id), self.world)
+        return run(self._revoke(session_id, subject), self.world)
 
-    async def arevoke(self, session_id: str) -> bool:
+    async def arevoke(self, session_id: str, *, subject: str | None = None) -> bool:
         """`revoke`, to be awaited."""
-        return await arun(self._revoke(session_id), self.event_loop_world)
+        return await arun(self._revoke(session_id, subject), self.event_loop_world)
 
     def revoke_subject(self, subject: str, *, keep: str | None = None) -> int:
         """End all sessions of a subject, but for the session id ``keep``; answers how many.
@@ -153,25 +189,27 @@ class JWTAuth:
         """`revoke_subject`, to be awaited."""
         return await arun(self._revoke_subject(subject, keep), self.event_loop_world)
 
-    def sessions(self, subject: str) -> list[Session]:
+    def sessions(self, subject: str, *, current: str | None = None) -> list[ListedSession]:
         """The subject's sessions that are alive, newest first.
 
+        ``current``: the id of the session the list is asked for from, to mark it.
         Raises `StoreUnavailable`, `SessionsNotStored`.
         """
-        return run(self._sessions(subject), self.world)
+        return run(self._sessions(subject, current), self.world)
 
-    async def asessions(self, subject: str) -> list[Session]:
+    async def asessions(self, subject: str, *, current: str | None = None) -> list[ListedSession]:
         """`sessions`, to be awaited."""
-        return await arun(self._sessions(subject), self.event_loop_world)
+        return await arun(self._sessions(subject, current), self.event_loop_world)
 
-    def purge(self) -> int:
+    def purge(self, *, progress: Callable[[int], None] | None = None) -> int:
         """Delete the rows of sessions past their absolute expiry, in bounded batches;
-        answers how many. Raises `StoreUnavailable`, `SessionsNotStored`."""
-        return run(self._purge(), self.world)
+        answers how many. ``progress`` is told after each batch how many are gone so far.
+        Raises `StoreUnavailable`, `SessionsNotStored`."""
+        return run(self._purge(progress), self.world)
 
-    async def apurge(self) -> int:
+    async def apurge(self, *, progress: Callable[[int], None] | None = None) -> int:
         """`purge`, to be awaited."""
-        return await arun(self._purge(), self.event_loop_world)
+        return await arun(self._purge(progress), self.event_loop_world)
 
     def close(self) -> None:
         """Let go of the store's connections; whoever needs it next opens it again."""
@@ -187,8 +225,13 @@ class JWTAuth:
     def event_loop_world(self) -> EventLoopWorld:
         """What answers commands in an async program."""
         if self._event_loop_world is None:
-            ports = {"store": self._async_store, "hooks": self._port_of_hooks}
-            self._event_loop_world = EventLoopWorld(**ports)
+            self._event_loop_world = EventLoopWorld(
+                self.settings.store_timeout,
+                store=self._async_store,
+                hooks=self._port_of_hooks,
+                keys=AsyncKeyRefresher,
+                bodies=Bodies,
+            )
         return self._event_loop_world
 
     def check_sync(self) -> None:
@@ -252,6 +295,7 @@ class JWTAuth:
         address: str | None,
     ) -> Asks[TokenPair]:
         now = self.clock()
+        yield from key_sources.look(self._parts.tokens.own_keys, now=now)
         session = self._parts.tokens.new_session(
             checked_subject(subject),
             custom_claims(claims, self.settings.identity_claim),
@@ -264,19 +308,23 @@ class JWTAuth:
         if not self._parts.stateless:
             # It begins now: after whatever was ended in the same instant.
             begun = replace(session, created_at=now + JUST_AFTER)
-            stored = yield from store.create(begun, ends=(), now=now)
+            stored = yield from store_session(self._parts, begun, now=now)
             if stored.revoked:
                 raise StoreUnavailable("the subject was signed out everywhere meanwhile")
         yield from hooks.emit(Event("login", now, None, subject, session.id))
         return pair
 
-    def _revoke(self, session_id: str) -> Asks[bool]:
+    def _revoke(self, session_id: str, subject: str | None) -> Asks[bool]:
         self._check_stored("revoke")
         now = self.clock()
+        if subject is not None:
+            session = yield from store.load(session_id, now=now)
+            if session is None or session.subject != subject:
+                return False
         ended = yield from store.revoke(session_id, reason="revoked", now=now)
         self._memory.end(session_id, "revoked")
         if ended:
-            yield from hooks.emit(Event("revoked", now, None, None, session_id))
+            yield from hooks.emit(Event("revoked", now, "revoked", subject, session_id))
         return ended
 
     def _revoke_subject(self, subject: str, keep: str | None) -> Asks[int]:
@@ -291,23 +339,51 @@ class JWTAuth:
         )
         for session_id in ended:
             self._memory.end(session_id, "revoked")
-        yield from hooks.emit(Event("revoked", now, None, subject))
+        yield from hooks.emit(Event("revoked", now, "revoked", subject))
         return len(ended)
 
     def _close(self) -> Asks[None]:
         if self._memory.store_opened:
             yield from store.close()
 
-    def _sessions(self, subject: str) -> Asks[list[Session]]:
+    def _sessions(self, subject: str, current: str | None) -> Asks[list[ListedSession]]:
         self._check_stored("sessions")
-        return (yield from store.find(subject, now=self.clock()))
+        found = yield from store.find(subject, now=self.clock())
+        return [listed(session, current=session.id == current) for session in found]
 
-    def _purge(self) -> Asks[int]:
+    def _purge(self, progress: Callable[[int], None] | None) -> Asks[int]:
         self._check_stored("purge")
         before, gone = self.clock(), 0
         while batch := (yield from store.purge(before, limit=PURGE_BATCH)):
             gone += batch
+            if progress is not None:
+                progress(gone)
         return gone
+
+
+def published_keys(settings: Settings, fetch: FetchKeys | None, issuer: Issuer) -> KeySource:
+    """Where the keys of an issuer come from that publishes them."""
+    from .jwks import RemoteKeySet  # a plug: imported where keys are to be fetched
+
+    return RemoteKeySet(
+        issuer.jwks_url or issuer.url,
+        fetcher(settings, fetch, issuer),
+        algorithms=issuer.algorithms,
+        max_stale=settings.jwks_max_stale,
+    )
+
+
+def fetcher(settings: Settings, fetch: FetchKeys | None, issuer: Issuer) -> FetchKeys:
+    """What asks an issuer for its keys, by the URL of the keys or, if that is not known, its own.
+
+    ``fetch``: the app's own way to ask, if it has one.
+    """
+    from .discovery import Discovery  # plugs: imported where keys are to be fetched
+    from .jwks_http import HttpFetch
+
+    loopback_http = settings.jwks_loopback_http
+    fetch = fetch or HttpFetch(timeout=settings.jwks_timeout, loopback_http=loopback_http)
+    return fetch if issuer.jwks_url else Discovery(fetch, loopback_http=loopback_http)
 
 
 def _is_async_store(candidate: object) -> bool:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import InvalidClaims
-from .jws import MAX_DEPTH, is_array, is_object, nests_deeper
+from .jws import MAX_DEPTH, encode_object, is_array, is_object, nests_deeper
 
 RESERVED = frozenset(
-    ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "rgen", "rexp", "cnf")
+    ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "rgen", "rexp", "cnf", "auth_time")
 )
-"""Members the middleware sets or judges itself (RFC 7519 section 4.1, RFC 7800): an app
-cannot put them into a token."""
+"""Members the middleware sets or judges itself (RFC 7519 section 4.1, RFC 7800, RFC 9068 section
+2.2.1): an app cannot put them into a token."""
 
 
 MAX_CLAIMS_DEPTH = MAX_DEPTH - 2
@@ -85,3 +85,11 @@ def custom_claims(claims: Mapping[str, Any] | None, identity_claim: str) -> dict
     if nests_deeper(own, MAX_CLAIMS_DEPTH):
         raise InvalidClaims(f"claims nest deeper than {MAX_CLAIMS_DEPTH}: flatten them")
     return own
+
+
+def largest(claims: Mapping[str, Any]) -> str:
+    """What to shorten: the names and sizes of the largest claims, never their values."""
+    sizes = {name: len(encode_object({name: value})) for name, value in claims.items()}
+    names = sorted(sizes, key=sizes.__getitem__, reverse=True)[:3]
+    named = ", ".join(f"{name} (about {sizes[name]})" for name in names) or "none of your own"
+    return f"Largest claims: {named}. Keep ids in the token and look the rest up."

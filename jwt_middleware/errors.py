@@ -87,6 +87,10 @@ class StoreUnavailable(JWTMiddlewareError):
         had to vouch for a valid token (``check_session``)."""
 
 
+class KeysNotFetched(JWTMiddlewareError):
+    """The keys of an issuer could not be had; its text goes to the log."""
+
+
 # ── Tokens that are refused (RFC 6750 section 3.1) ───────────────────────────────
 
 

@@ -29,23 +29,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from .access import Requirement
 from .claims import Claims, custom_claims
 from .driver import Asks
+from .endpoints import Endpoints
 from .errors import StoreUnavailable, TokenTooLarge
+from .events import EventName
+from .forms import form_field
 from .handle import Parts, Reissue, RequestAuth
 from .memory import PURGE_INTERVAL, PURGE_LIMIT, SETTLE_PAUSE
 from .refusals import Refusal, refuse, to_login, unavailable
 from .reissue import Reissuer
 from .request import PathRules, Request
 from .rotation import Verdict
+from .rules import RuleBook
 from .sessions import Session, store
 from .tokens import AccessToken, RefreshToken, Verified
 from .transport import NOTHING, Additions, Channel
 from .transport import Presented as PresentedTokens
-from .wishes import Wishes, end_session, stored_by_caches
-from .world import hooks
+from .wishes import Wishes, carries_tokens, end_session
+from .world import bodies, hooks, key_sources
 
 Headers = Sequence[tuple[str, str]]
+
+
+_TOKEN_ALONE = frozenset(("superseded", "invalid_token"))
+"""Why a refresh token is worth nothing, while its session, and an access token of it, lives."""
 
 
 class Arrival(NamedTuple):
@@ -53,6 +62,16 @@ class Arrival(NamedTuple):
 
     auth: RequestAuth
     refusal: Refusal | None = None
+
+
+class Unmet(NamedTuple):
+    """Why a request may not go on: nobody is signed in, or what a rule asks is not met."""
+
+    reason: str
+    requirement: Requirement | None = None
+
+
+_NO_SIGN_IN_HELPS = frozenset(("store_unavailable", "insufficient_role", "insufficient_scope"))
 
 
 class Flow:
@@ -64,7 +83,11 @@ class Flow:
         self._wishes = Wishes(parts, self._reissuer)
         settings = parts.settings
         self._public = PathRules(settings.public_paths)
+        # None rather than an empty book: the hot path asks at every request.
+        book = RuleBook(settings.rules, settings.public_paths)
+        self._rules = book if settings.rules else None
         self._login_page = re.split("[?#]", settings.login_url or "")[0].rstrip("/")
+        self._endpoints = Endpoints(parts, self)
         self._ignored = PathRules(settings.ignore_paths)
         self._ignores_paths = bool(settings.ignore_paths)
 
@@ -80,17 +103,24 @@ class Flow:
         if request.method == "OPTIONS" or self._ignores_paths:
             return None
         token = parts.transport.glance(request)
-        if token is None:
+        if token is None or request.path in self._endpoints.paths:
             return None
         access = parts.tokens.verified.get(token)
         if access is None or now >= access.fresh_until or now >= access.checked_until:
+            return None
+        keys = access.keys
+        if keys.version != access.version or now >= keys.due:
             return None
         memory = parts.memory
         if not access.settled and memory.store_opened:
             return None
         if access.session_id in memory.ended:
             return None
-        return RequestAuth(parts, request, now, access)
+        auth = RequestAuth(parts, request, now, access)
+        if self._rules is not None and self._unmet(auth) is not None:
+            return None
+        parts.tokens.hits += 1
+        return auth
 
     def arrive(self, request: Request, now: float) -> Asks[Arrival]:
         """Phase A."""
@@ -99,27 +129,52 @@ class Flow:
             auth.anonymous("ignored")
             auth.closed = "ignored"  # its response is not ours to add to
             return Arrival(auth)
-        presented = self.parts.transport.locate(request)
+        endpoint = self._endpoints.at(request)
+        if endpoint is not None:
+            return Arrival(auth, (yield from endpoint(auth)))
+        refusal = yield from self.identify(auth)
+        if refusal is not None:
+            return Arrival(auth, refusal)
+        unmet = self._unmet(auth)
+        return Arrival(auth, unmet and self._refusal(request, unmet))
+
+    def identify(self, auth: RequestAuth, *, ahead: bool = False) -> Asks[Refusal | None]:
+        """Who signs the request; ``ahead``: by its refresh token, whatever else there is.
+
+        Answers a refusal if the app must not run at all, as nobody can say who it is.
+        """
+        presented = self.parts.transport.locate(auth.request)
         auth.channel = presented.channel
         try:
-            yield from self._identify(auth, presented)
+            yield from self._identify(auth, presented, ahead=ahead)
         except StoreUnavailable as outage:
             auth.anonymous("store_unavailable")
             yield from hooks.emit(auth.event("store_unavailable"))
             if outage.decisive:
-                return Arrival(auth, unavailable("store_unavailable", request))
-        if auth.reason is None or not self.parts.settings.required:
-            return Arrival(auth)
-        return Arrival(auth, self._refusal(request, auth.reason))
+                return unavailable("store_unavailable", auth.request)
+        return None
 
-    def _refusal(self, request: Request, reason: str) -> Refusal | None:
-        """Where sign-in is required: why not, in the terms of RFC 6750."""
+    def _unmet(self, auth: RequestAuth) -> Unmet | None:
+        """Why the request may not go on; None: it may."""
+        request = auth.request
+        asked = self._rules.asked(request) if self._rules is not None else ()
+        for requirement in asked:
+            reason = auth.unmet(requirement)
+            if reason is not None and not self._is_login_page(request):
+                return Unmet(reason, requirement)
+        if auth.reason is None or asked or not self.parts.settings.required:
+            return None
         if self._public.match(request) or self._is_login_page(request):
             return None
+        return Unmet(auth.reason)
+
+    def _refusal(self, request: Request, unmet: Unmet) -> Refusal:
+        """Why not, in the terms of RFC 6750; where a sign-in would help, the way to it."""
         login_url = self.parts.settings.login_url
-        if login_url is not None and request.navigation and reason != "store_unavailable":
+        if login_url is not None and request.navigation and unmet.reason not in _NO_SIGN_IN_HELPS:
             return to_login(login_url, request)
-        return refuse(reason, request)
+        explanation = self.parts.csrf.explain(unmet.reason)
+        return refuse(unmet.reason, request, unmet.requirement, explanation=explanation)
 
     def _is_login_page(self, request: Request) -> bool:
         """It has to be reached by those who are to sign in there."""
@@ -128,28 +183,64 @@ class Flow:
             (request.mount + request.path).rstrip("/") == self._login_page
         )
 
-    def _identify(self, auth: RequestAuth, presented: PresentedTokens) -> Asks[None]:
-        if presented.fault is not None and presented.access is None:
+    def _identify(
+        self, auth: RequestAuth, presented: PresentedTokens, *, ahead: bool
+    ) -> Asks[None]:
+        # Also for those who come without a token: they may sign in.
+        yield from key_sources.look(self.parts.tokens.own_keys, now=auth.now)
+        if presented.fault is not None and (presented.access is None or ahead):
+            yield from self._look_into_form(auth)
             auth.anonymous(presented.fault.reason)
             yield from hooks.emit(auth.event("token_refused"))
             return
         if presented.channel is None:
+            yield from self._look_into_form(auth)
             auth.anonymous("missing")
             return
-        verified = self.parts.tokens.verify(presented.access, presented.refresh, now=auth.now)
-        if presented.channel is Channel.COOKIES and self.parts.origins.refuses(auth.request):
-            auth.withheld_sessions = verified.session_ids
-            auth.anonymous("csrf")
-            yield from hooks.emit(auth.event("csrf_refused"))
-            return
+        verified = yield from self._verify(auth, presented)
+        if presented.channel is Channel.COOKIES:
+            auth.cookies_of(verified)
+            yield from self._look_into_form(auth)
+            cross_site = self.parts.csrf.fault(auth.request, auth.csrf_session)
+            if cross_site is not None:
+                auth.withheld_sessions = verified.session_ids
+                auth.anonymous(cross_site)
+                yield from _tell_refused(auth, verified, "csrf_refused")
+                return
         auth.arrived(presented.channel, verified)
-        if verified.access_state == "valid":
+        if ahead:
+            yield from self._renew_ahead(auth, verified, presented)
+        elif verified.access_state == "valid":
             yield from self._with_access(auth, verified, presented)
         elif presented.fault is not None:
             auth.anonymous(presented.fault.reason)
-            yield from hooks.emit(auth.event("token_refused"))
+            yield from _tell_refused(auth, verified)
         else:
             yield from self._without_access(auth, verified, presented)
+
+    def _look_into_form(self, auth: RequestAuth) -> Asks[None]:
+        """A form that no script sends has its CSRF token in the body, and nowhere else."""
+        request = auth.request
+        if not self.parts.csrf.awaits_form(request, auth.csrf_session):
+            return
+        try:
+            content, whole = yield from bodies.peek(request)
+        except StoreUnavailable:
+            return  # the client went away: no token came
+        name = self.parts.settings.csrf_field_name
+        request.csrf_field = form_field(request.header("content-type"), content, whole, name)
+
+    def _verify(self, auth: RequestAuth, presented: PresentedTokens) -> Asks[Verified]:
+        """Both tokens; if their keys may be outdated, newer ones are looked for, once."""
+        verify, now = self.parts.tokens.verify, auth.now
+        verified = verify(presented.access, presented.refresh, now=now, may_wait=True)
+        if verified.awaits is None:
+            return verified
+        yield from key_sources.refresh(verified.awaits.keys, verified.awaits.kid, now=now)
+        verified = verify(presented.access, presented.refresh, now=now)
+        if verified.awaits is not None:
+            raise StoreUnavailable("the keys of an issuer cannot be had, and none are known")
+        return verified
 
     # ── Rows 1 and 3: the access token is valid ──────────────────────────────────
 
@@ -160,31 +251,36 @@ class Flow:
         assert access is not None  # noqa: S101  # its state is "valid"
         if access.session_id in self.parts.memory.ended:
             auth.anonymous("revoked")
+            yield from _tell_refused(auth, verified)
             return
-        if auth.now >= access.checked_until and not (yield from self._vouch(auth, access)):
+        renewal = self._renews(verified, auth.now)
+        if auth.now >= access.checked_until and not (
+            yield from self._vouch(auth, access, renewal=renewal)
+        ):
             return
         auth.admit(access)
         self._note_proof(auth, access)
         early = (
             verified.refresh_state == "valid"
+            and verified.same_session
             and auth.now >= access.expires_at - self.parts.settings.reissue_within
         )
-        renewal = self._renews(verified, auth.now)
-        if refresh is None or not verified.same_session or not (early or renewal):
+        if refresh is None or not (early or renewal):
             return
         try:
-            yield from self._sign_in(auth, refresh, presented, renewal=renewal)
+            refused = yield from self._sign_in(auth, refresh, presented, renewal=renewal)
         except StoreUnavailable:
             # The valid token needs nobody's word: the request goes on with it.
             yield from hooks.emit(auth.event("store_unavailable"))
             return
-        if auth.reason in ("superseded", "invalid_token"):
-            auth.admit(access)  # this refresh token is worth nothing; the session lives
-        elif not auth.is_authenticated:
+        if refused is not None and refused not in _TOKEN_ALONE:
             auth.access = None  # the session has ended, and its access token with it
+            auth.anonymous(refused)
+            yield from _tell_refused(auth, verified)
 
-    def _vouch(self, auth: RequestAuth, access: AccessToken) -> Asks[bool]:
-        """The white list (``check_session``): is the session of a valid token still alive?"""
+    def _vouch(self, auth: RequestAuth, access: AccessToken, *, renewal: bool) -> Asks[bool]:
+        """The white list (``check_session``): is the session of a valid token still alive?
+        With ``renewal`` it may have idled too long: the refresh token beside it is to mend that."""
         session_id = access.session_id or ""
         try:
             session = yield from store.load(session_id, now=auth.now)
@@ -195,6 +291,8 @@ class Flow:
         elif session.revoked:
             self.parts.memory.end(session_id, "revoked")
             auth.anonymous("revoked")
+        elif not renewal and not session.alive(auth.now):
+            auth.anonymous("expired")
         else:
             lag = self.parts.settings.check_session
             access.checked_until = auth.now + (0.0 if isinstance(lag, str) else lag)
@@ -218,6 +316,7 @@ class Flow:
             self.parts.settings.renew_refresh
             and not self.parts.stateless
             and verified.refresh_state == "expired"
+            and verified.same_session
             and access is not None
             and access.refresh_expires_at is not None
             and now >= access.refresh_expires_at
@@ -234,14 +333,43 @@ class Flow:
             auth.anonymous(reason)
         elif refresh is None:
             auth.anonymous("invalid_token" if verified.refresh_state == "invalid" else reason)
-        elif verified.refresh_state == "expired":
-            auth.anonymous("expired")
-        elif verified.access is not None and not verified.same_session:
-            auth.anonymous("invalid_token")
         else:
-            yield from self._sign_in(auth, refresh, presented, renewal=False)
+            yield from self._by_refresh(auth, verified, refresh, presented, renewal=False)
         if auth.reason not in (None, "missing"):
-            yield from hooks.emit(auth.event("token_refused"))
+            yield from _tell_refused(auth, verified)
+
+    def _renew_ahead(
+        self, auth: RequestAuth, verified: Verified, presented: PresentedTokens
+    ) -> Asks[None]:
+        """The client asks for new tokens: what its access token is worth does not matter."""
+        refresh = verified.refresh
+        renewal = verified.access_state == "valid" and self._renews(verified, auth.now)
+        if refresh is None:
+            auth.anonymous("missing" if verified.refresh_state == "missing" else "invalid_token")
+        else:
+            yield from self._by_refresh(auth, verified, refresh, presented, renewal=renewal)
+        if auth.reason not in (None, "missing"):
+            yield from _tell_refused(auth, verified)
+
+    def _by_refresh(
+        self,
+        auth: RequestAuth,
+        verified: Verified,
+        refresh: RefreshToken,
+        presented: PresentedTokens,
+        *,
+        renewal: bool,
+    ) -> Asks[None]:
+        """Signed in by the refresh token, or anonymous."""
+        refused: str | None
+        if verified.refresh_state == "expired" and not renewal:
+            refused = "expired"
+        elif verified.access is not None and not verified.same_session:
+            refused = "invalid_token"
+        else:
+            refused = yield from self._sign_in(auth, refresh, presented, renewal=renewal)
+        if refused is not None:
+            auth.anonymous(refused)
 
     def _sign_in(
         self,
@@ -250,13 +378,14 @@ class Flow:
         presented: PresentedTokens,
         *,
         renewal: bool,
-    ) -> Asks[None]:
-        """Ask the row what the refresh token is worth; sets who the request is."""
+    ) -> Asks[str | None]:
+        """Ask the row what the refresh token is worth. Signs the request in, or answers the
+        reason why not."""
         minted = self._reissuer.recall(presented, auth.now)
         if minted is not None:
             auth.signed_in(minted.claims)
             auth.reissue = minted.reissue
-            return
+            return None
         session = yield from self._load(refresh, auth.now)
         row = self._reissuer.judge(auth, refresh, session, auth.now, renewal=renewal)
         if row.verdict is Verdict.REUSE:
@@ -264,22 +393,20 @@ class Flow:
         if not row.verdict.signed_in or session is None:
             if row.reason == "revoked":  # not "unknown": a replica may lag behind
                 self.parts.memory.end(refresh.session_id, "revoked")
-            auth.anonymous(row.reason or "invalid_token")
-            return
+            return row.reason or "invalid_token"
         claims = yield from self._fresh_claims(session)
         if claims is None and self.parts.has_load_claims:
             yield from end_session(self.parts, auth, session.id, "refused", session.subject)
-            auth.anonymous("revoked")
-            return
+            return "revoked"
         fresh = session if claims is None else replace(session, claims=claims)
         members = self.parts.tokens.members(fresh, generation=refresh.generation, now=auth.now)
         if not self.parts.tokens.has_required_claims(members):
-            auth.anonymous("invalid_token")  # as its access token would be (S47)
-            return
+            return "invalid_token"  # as its access token would be (S47)
         auth.signed_in(Claims(members))
         auth.reissue = Reissue(row, refresh, session, claims, renewal, presented)
         if row.verdict in (Verdict.ROTATE, Verdict.KEEP) and refresh.generation > 0:
             auth.unconfirmed = (session.id, refresh.generation)
+        return None
 
     def _load(self, refresh: RefreshToken, now: float) -> Asks[Session | None]:
         if self.parts.stateless:
@@ -302,11 +429,25 @@ class Flow:
     # ── When the response starts ─────────────────────────────────────────────────
 
     def respond(
-        self, auth: RequestAuth, status: int, headers: Headers, now: float
+        self, auth: RequestAuth, status: int | None, headers: Headers, now: float
     ) -> Asks[Additions | Refusal]:
-        """Phase B, once a request: what is added to the response, or what replaces it."""
+        """Phase B, once a request: what is added to the response, or what replaces it.
+
+        ``status`` None: no response leaves that could carry anything (an exception, a
+        cancellation, a handshake that is closed). Then no login stands, but a logout does.
+        """
         auth.closed = "started"
-        intent, muted = auth.intent, self._muted(auth, status, headers)
+        muted = self._muted(auth, status, headers)
+        outcome = yield from self._outcome(auth, status, muted, now)
+        if auth.csrf_cookie is None or muted or isinstance(outcome, Refusal):
+            return outcome
+        return self.parts.transport.with_csrf(outcome, *auth.csrf_cookie)
+
+    def _outcome(
+        self, auth: RequestAuth, status: int | None, muted: bool, now: float
+    ) -> Asks[Additions | Refusal]:
+        """What follows from what the app asked for, else from the refresh token."""
+        intent = auth.intent
         stands = self._wishes.stand(intent, auth.request, status)
         try:
             if intent is not None and stands:
@@ -321,9 +462,9 @@ class Flow:
             yield from hooks.emit(auth.event("oversized"))
         return NOTHING  # after an outage, too: the client tries again with what it has
 
-    def _muted(self, auth: RequestAuth, status: int, headers: Headers) -> bool:
+    def _muted(self, auth: RequestAuth, status: int | None, headers: Headers) -> bool:
         """No token may travel on this response."""
-        if stored_by_caches(auth.request, status):
+        if not carries_tokens(auth.request, status):
             return True
         return self.parts.transport.sends_tokens(headers)
 
@@ -331,7 +472,7 @@ class Flow:
 
     def merge(self, additions: Additions, headers: Headers) -> Headers:
         """The headers to send: again at each start, should the app start over (PEP 3333)."""
-        if not additions.fields or self.parts.transport.sends_tokens(headers):
+        if self.parts.transport.sends_tokens(headers):
             return headers
         return additions.apply(headers)
 
@@ -361,3 +502,14 @@ class Flow:
             memory.confirmed.put(session_id, generation)
         if auth.access is not None:
             auth.access.settled = True
+
+
+def _tell_refused(
+    auth: RequestAuth, verified: Verified, name: EventName = "token_refused"
+) -> Asks[None]:
+    """With the ids of the token that came, if it is authentic: a forged one names nobody."""
+    token = verified.leading
+    if token is None:
+        yield from hooks.emit(auth.event(name))
+    else:
+        yield from hooks.emit(auth.event(name, token.session_id, token.subject))

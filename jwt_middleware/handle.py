@@ -7,13 +7,16 @@ here. So a view never touches a cookie, never waits for a store, and the last wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from .access import Requirement, roles_in, scopes_in
 from .claims import RESERVED, Claims, custom_claims
-from .csrf import OriginPolicy
+from .csrf import CsrfPolicy
+from .csrf_tokens import VISITOR, CsrfTokens
 from .errors import (
     ConfigurationError,
     CrossSiteRequest,
@@ -24,7 +27,6 @@ from .errors import (
     SessionsNotStored,
 )
 from .events import Event, EventName
-from .jws import is_array
 from .memory import ProcessMemory
 from .request import Request
 from .rotation import Row
@@ -44,7 +46,7 @@ class Parts:
     settings: Settings
     tokens: Tokens
     transport: Transport
-    origins: OriginPolicy
+    csrf: CsrfPolicy
     memory: ProcessMemory
     has_load_claims: bool
 
@@ -87,6 +89,8 @@ class Reissue:
     renewal: bool
     presented: Presented
     """The tokens as they came."""
+    remembered: bool = False
+    """This process has minted the answer for these tokens already, and may give it again."""
 
 
 class RequestAuth:
@@ -101,6 +105,8 @@ class RequestAuth:
         "channel",
         "claims",
         "closed",
+        "csrf_cookie",
+        "csrf_session",
         "intent",
         "now",
         "parts",
@@ -116,11 +122,11 @@ class RequestAuth:
         self, parts: Parts, request: Request, now: float, access: AccessToken | None = None
     ) -> None:
         # This runs for every request: what a glance does not need is looked up in _complete.
-        self.parts = parts
-        self.request = request
-        self.now = now
+        self.parts: Parts = parts
+        self.request: Request = request
+        self.now: float = now
         """Arrival of the request, seconds since the epoch."""
-        self.claims = None if access is None else access.claims
+        self.claims: Claims | None = None if access is None else access.claims
         """The claims as they stand now; None when anonymous. To change them: `update`."""
         self.reason: str | None = None
         """Why the request is anonymous; None when somebody is signed in."""
@@ -133,6 +139,10 @@ class RequestAuth:
         """Sessions of the authentic tokens that came along, even expired ones."""
         self.withheld_sessions: tuple[str, ...] = ()
         """The same for tokens that do not count because another site caused the request."""
+        self.csrf_session: str = VISITOR
+        """The session that a CSRF token of this request has to be of; of an expired one, too."""
+        self.csrf_cookie: tuple[str, float | None] | None = None
+        """A CSRF token that the client's cookie is to hold from now on, and its Max-Age."""
         self.intent: Intent | None = None
         self.reissue: Reissue | None = None
         self.unconfirmed: tuple[str, int] | None = None
@@ -151,7 +161,20 @@ class RequestAuth:
 
     @property
     def session_id(self) -> str | None:
-        return None if self.claims is None else self.claims.get("sid")
+        """None when anonymous, and for another issuer's token: its ``sid`` is none of ours."""
+        return None if self.claims is None or self._foreign else self.claims.get("sid")
+
+    @property
+    def issuer(self) -> str | None:
+        """Whose token it is, where that is another issuer's; None for our own. Two issuers may
+        use one subject for two people: who somebody is, is issuer and subject together."""
+        return None if self.claims is None or not self._foreign else self.claims["iss"]
+
+    @property
+    def _foreign(self) -> bool:
+        """Another issuer's token signs the request in, and no login has replaced it."""
+        access = self.access
+        return access is not None and access.foreign and self.claims is access.claims
 
     @property
     def is_authenticated(self) -> bool:
@@ -174,16 +197,74 @@ class RequestAuth:
 
     @property
     def scopes(self) -> list[str]:
-        """``authenticated``, and the scopes of the token (RFC 8693 section 4.2)."""
+        """``authenticated``, and the scopes of the token (``scopes_claim``)."""
         if self.claims is None:
             return []
-        scope: Any = self.claims.get("scope") or self.claims.get("scopes")
-        listed: list[Any] = []
-        if isinstance(scope, str):
-            listed = [*scope.split()]
-        elif is_array(scope):  # anything else is nothing: another issuer may send it
-            listed = scope
-        return ["authenticated", *(name for name in listed if isinstance(name, str))]
+        return ["authenticated", *scopes_in(self.claims, self.parts.settings.scopes_claim)]
+
+    # ── May they ─────────────────────────────────────────────────────────────────
+
+    @property
+    def roles(self) -> list[str]:
+        """The roles of the token (``roles_claim``)."""
+        if self.claims is None:
+            return []
+        return roles_in(self.claims, self.parts.settings.roles_claim)
+
+    def unmet(self, requirement: Requirement) -> str | None:
+        """Why the request may not have what asks for this; None: it may.
+
+        Either ``reason``, as nobody is signed in, or what `Requirement.unmet` says.
+        """
+        if self.claims is None:
+            return self.reason
+        settings = self.parts.settings
+        return requirement.unmet(
+            self.claims,
+            self.now,
+            roles_claim=settings.roles_claim,
+            scopes_claim=settings.scopes_claim,
+        )
+
+    @property
+    def csrf_token(self) -> str:
+        """With ``csrf="double-submit"``, what the forms of this page have to send in the field
+        ``csrf_field_name``, and scripts in the header ``csrf_header_name``; else "".
+
+        If the client has no such cookie yet, the response brings it. For that a visitor's token
+        has to be asked for before the response starts: raises `ResponseStarted`, `PathIgnored`.
+        """
+        csrf = self.parts.csrf
+        if csrf.tokens is None:
+            return ""
+        if self.csrf_cookie is not None:
+            return self.csrf_cookie[0]
+        if self.channel is None and self.access is not None:
+            self._complete()
+        intent = self.intent
+        if intent is not None and intent.login is not None:
+            if intent.login.channel is Channel.COOKIES:
+                return csrf.tokens.make(intent.login.pair.session_id)  # its cookie goes along
+        elif (intent is None or not intent.logout) and self.csrf_session != VISITOR:
+            return self._csrf_of_session(csrf.tokens)
+        return self._csrf_of_visitor(csrf.tokens)
+
+    def _csrf_of_session(self, tokens: CsrfTokens) -> str:
+        token = tokens.make(self.csrf_session)
+        if self.closed is None and not self.parts.csrf.holds_cookie(
+            self.request, self.csrf_session
+        ):
+            self.csrf_cookie = (token, self.parts.settings.session_lifetime)
+        return token
+
+    def _csrf_of_visitor(self, tokens: CsrfTokens) -> str:
+        known = self.parts.csrf.visitor_token(self.request)
+        if known is not None:
+            return known
+        self._check_open("csrf_token", "it earlier")
+        token = tokens.make(VISITOR)
+        self.csrf_cookie = (token, None)
+        return token
 
     # ── What to do about it ──────────────────────────────────────────────────────
 
@@ -252,14 +333,16 @@ class RequestAuth:
             session = replace(login.pair.session, claims=own)
             pair = self._fitting_pair(session, login.channel)
             self._intent().login = replace(login, pair=pair)
-        elif self.parts.stateless and self.carried is None:
-            raise NotAuthenticated(
-                'with session_store "none" the claims live in the refresh token, and this '
-                "request came without a valid one."
-            )
+        elif self.parts.stateless:
+            if self.carried is None:
+                raise NotAuthenticated(
+                    'with session_store "none" the claims live in the refresh token, and this '
+                    "request came without a valid one."
+                )
+            self._check_refresh_fits(replace(self.carried, claims=own))
         issued = {name: self.claims[name] for name in self.claims if name in self._issued}
         members = {**own, **issued}
-        self._check_access_fits(members)
+        self._check_access_fits(members, own)
         self._intent().claims = own
         self.claims = Claims(members)
 
@@ -282,7 +365,9 @@ class RequestAuth:
     def logout_everywhere(self, *, cross_site: bool = False) -> None:
         """`logout`, and end every other session of the subject, too.
 
-        Raises `ResponseStarted`, `CrossSiteRequest`, `SessionsNotStored`.
+        The request has to be signed in, or to have been when it arrived: an old token that
+        somebody found must not end sessions that are not its own.
+        Raises `ResponseStarted`, `CrossSiteRequest`, `SessionsNotStored`, `NotAuthenticated`.
         """
         self._check_open("logout_everywhere", "JWTAuth.revoke_subject()")
         if self.parts.stateless:
@@ -291,20 +376,34 @@ class RequestAuth:
                 "Configure a store."
             )
         self._check_same_site("logout", self._delivery(None), cross_site)
-        subject = self.subject or self._subject_at_arrival
+        # A subject of another issuer may have a namesake here, who is somebody else.
+        subject = None if self._foreign else self.subject
+        subject = subject or self._subject_at_arrival
+        if subject is None:
+            raise NotAuthenticated(
+                "logout_everywhere() ends the sessions of who is signed in, and this request is "
+                "anonymous, or that of another issuer. Call logout() to end what it came with, or "
+                "ask to sign in first."
+            )
         self._sign_out()
-        if subject is not None:
-            self._intent().everywhere = subject
+        self._intent().everywhere = subject
 
     # ── For the flow ───────────────────────────────────────────────────────────────────
 
     def arrived(self, channel: Channel | None, verified: Verified) -> None:
         """What came along, as far as it is authentic."""
         self.channel = channel
+        if channel is Channel.COOKIES:
+            self.cookies_of(verified)
         self.presented_sessions = verified.session_ids
         ours = verified.access is None or verified.same_session
         if verified.refresh is not None and verified.refresh_state == "valid" and ours:
             self.carried = verified.refresh.session
+
+    def cookies_of(self, verified: Verified) -> None:
+        """Whose cookies these are, for CSRF tokens."""
+        leading = verified.leading
+        self.csrf_session = (leading.session_id if leading is not None else None) or VISITOR
 
     def admit(self, access: AccessToken) -> None:
         """Signed in by a valid access token."""
@@ -312,11 +411,16 @@ class RequestAuth:
         self.signed_in(access.claims)
 
     def event(
-        self, name: EventName, session_id: str | None = None, subject: str | None = None
+        self,
+        name: EventName,
+        session_id: str | None = None,
+        subject: str | None = None,
+        *,
+        reason: str | None = None,
     ) -> Event:
         """What happened to this request, as it stands now."""
         who, session = subject or self.subject, session_id or self.session_id
-        return Event(name, self.now, self.reason, who, session)
+        return Event(name, self.now, reason or self.reason, who, session)
 
     def signed_in(self, claims: Claims) -> None:
         self.claims = claims
@@ -353,18 +457,25 @@ class RequestAuth:
             return
         if channel is not Channel.COOKIES:
             return
-        if self.parts.origins.refuses(self.request):
+        fault = self._cross_site_fault()
+        if fault is not None:
             raise CrossSiteRequest(
-                f"{call}() on a request that another site caused. Expected an Origin of this "
-                "host or one in trusted_origins; for a form post by an identity provider pass "
+                f"{call}() on a request that another site may have caused. "
+                f"{self.parts.csrf.explain(fault)} For a form post by an identity provider pass "
                 "cross_site=True."
             )
+
+    def _cross_site_fault(self) -> str | None:
+        """The verdict of arrival again, or for a request without cookies the first one."""
+        if self.channel is Channel.HEADERS:  # no other site could have given it these
+            return "csrf" if self.parts.csrf.origin_refuses(self.request) else None
+        return self.parts.csrf.fault(self.request, self.csrf_session)
 
     @property
     def _subject_at_arrival(self) -> str | None:
         """Whom the request was signed in as, whatever the app has done about it since."""
         if self.access is not None:
-            return self.access.subject
+            return None if self.access.foreign else self.access.subject
         return self.reissue.refresh.subject if self.reissue is not None else None
 
     def _delivery(self, cookies: bool | None) -> Channel | None:
@@ -384,13 +495,20 @@ class RequestAuth:
     def _check_fits(self, pair: TokenPair, channel: Channel | None) -> None:
         if channel is Channel.COOKIES:
             transport = self.parts.transport
-            transport.check_size(transport.access_cookie, pair.access_token)
-            transport.check_size(transport.refresh_cookie, pair.refresh_token)
+            claims = pair.session.claims
+            transport.check_size(transport.access_cookie, pair.access_token, claims)
+            transport.check_size(transport.refresh_cookie, pair.refresh_token, claims)
 
-    def _check_access_fits(self, members: Mapping[str, Any]) -> None:
+    def _check_access_fits(self, members: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         token = self.parts.tokens.sign_access(members)
         if self._delivery(None) is Channel.COOKIES:
-            self.parts.transport.check_size(self.parts.transport.access_cookie, token)
+            self.parts.transport.check_size(self.parts.transport.access_cookie, token, own)
+
+    def _check_refresh_fits(self, session: Session) -> None:
+        token = self.parts.tokens.refresh(session)
+        if self._delivery(None) is Channel.COOKIES:
+            transport = self.parts.transport
+            transport.check_size(transport.refresh_cookie, token, session.claims)
 
     def _intent(self) -> Intent:
         if self.intent is None:
@@ -404,6 +522,7 @@ class RequestAuth:
         session = login.pair.session
         members = self.parts.tokens.members(session, generation=session.generation, now=self.now)
         self.signed_in(Claims(members))
+        self.csrf_cookie = None
         return login.pair
 
     def _sign_out(self) -> None:
@@ -411,6 +530,7 @@ class RequestAuth:
         self._take_back_stored(intent)
         intent.login, intent.claims, intent.logout = None, None, True
         self.anonymous("logged_out")
+        self.csrf_cookie = None
 
     def _take_back_stored(self, intent: Intent) -> None:
         """A stored pair that is not sent after all leaves no session behind."""
@@ -433,6 +553,16 @@ def checked_subject(subject: str) -> str:
 
 current: ContextVar[RequestAuth | None] = ContextVar("jwt_middleware.current", default=None)
 """The handle of the request this context serves; set and reset by the doors."""
+
+
+@contextmanager
+def serving(auth: RequestAuth) -> Generator[None]:
+    """Inside, this context serves that request: for doors that cannot stay in one context."""
+    reset = current.set(auth)
+    try:
+        yield
+    finally:
+        current.reset(reset)
 
 
 def get_auth(request: Any = None) -> RequestAuth:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
+from binascii import a2b_base64
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any, NamedTuple, TypeGuard
@@ -24,6 +25,10 @@ _compact = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", r
 # The last character of a segment whose length is 2 or 3 (mod 4) has unused low bits. They
 # must be zero, or one token would have several spellings (RFC 4648 section 3.5).
 _CANONICAL_TAIL = {0: None, 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+
+
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+"""From the alphabet of RFC 4648 section 5 to that of its section 4."""
 
 
 class CompactJWS(NamedTuple):
@@ -56,7 +61,8 @@ def decode_segment(segment: str) -> bytes:
     tail = _CANONICAL_TAIL.get(surplus, frozenset())
     if tail is not None and segment[-1] not in tail:
         raise InvalidToken("not canonical base64url")
-    return urlsafe_b64decode(segment + "==")
+    # As `urlsafe_b64decode`, without its three calls: this is done for every segment.
+    return a2b_base64(segment.encode().translate(_STANDARD) + b"==")
 
 
 def encode_segment(content: bytes) -> str:
@@ -72,20 +78,28 @@ def encode_object(members: Mapping[str, Any]) -> str:
 
 def decode_object(segment: str) -> dict[str, Any]:
     """The JSON object a segment holds, read strictly. Raises `InvalidToken`."""
+    return read_object(decode_segment(segment), "a segment")
+
+
+def read_object(content: bytes, what: str) -> dict[str, Any]:
+    """A JSON object in UTF-8, read strictly: ``what`` names it in an error.
+
+    Raises `InvalidToken`.
+    """
     try:
-        text = decode_segment(segment).decode("utf-8")
-        content: Any = _decoder.decode(text)
+        text = content.decode("utf-8")
+        members: Any = _decoder.decode(text)
     except (ValueError, RecursionError):
         # Also UnicodeDecodeError, JSONDecodeError and an integer of thousands of digits.
         # "from None": the cause quotes the token.
-        raise InvalidToken("a segment is not strict JSON in UTF-8") from None
-    if not is_object(content):
-        raise InvalidToken("a segment is not a JSON object")
+        raise InvalidToken(f"{what} is not strict JSON in UTF-8") from None
+    if not is_object(members):
+        raise InvalidToken(f"{what} is not a JSON object")
     # Few openings cannot nest deep: only an unusual token pays for the walk.
-    if text.count("{") + text.count("[") > MAX_DEPTH and nests_deeper(content, MAX_DEPTH):
+    if text.count("{") + text.count("[") > MAX_DEPTH and nests_deeper(members, MAX_DEPTH):
         raise InvalidToken(f"JSON nested deeper than {MAX_DEPTH}")
-    _refuse_lone_surrogates(text, content)
-    return content
+    _refuse_lone_surrogates(text, members)
+    return members
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

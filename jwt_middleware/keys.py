@@ -1,61 +1,192 @@
-"""Keys, prepared once, and sets of them.
+"""Keys, prepared once, and where they come from.
 
 One key has one algorithm (RFC 8725 section 3.1) and is found by its ``kid`` alone: a
 token never gets to try several keys. The first key of a set signs; all of them verify,
 which is what a roll-over needs.
+
+This file knows secrets. What is read from PEM or JWK is prepared by
+:mod:`jwt_middleware.jwk`, which needs ``cryptography``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any, Protocol, TypeAlias
 
 from jwt.algorithms import Algorithm, get_default_algorithms
 
+from .errors import ConfigurationError
 from .jws import encode_segment
 
 REFRESH_ALGORITHM = "HS256"
 
+ASYMMETRIC = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+)
+"""Algorithms with a public key (RFC 7518 section 3.1, RFC 8037). An RSA key fits several: where
+neither it nor the configuration says which it is for, it is for the first."""
+
+
+HASH_BYTES: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""The shortest secret of each algorithm, in bytes (RFC 7518 section 3.2)."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Key:
-    """A key that is ready to sign and verify with its one algorithm."""
+    """A key that is ready to verify with its one algorithm, and perhaps to sign."""
 
     kid: str
     algorithm: str
     _material: Any = field(repr=False)
+    """What verifies: the secret, or the public key."""
     _primitive: Algorithm = field(repr=False)
+    _private: Any = field(default=None, repr=False)
+    """What signs, where that is something else than what verifies."""
+    public: Mapping[str, str] | None = field(default=None, repr=False)
+    """The public half as a JWK (RFC 7517 section 4), to be published; None for a secret."""
+    _well_formed: Callable[[bytes], bool] | None = field(default=None, repr=False)
+    """Whether bytes are a signature at all, where a signature has a form."""
+
+    @property
+    def can_sign(self) -> bool:
+        return self.public is None or self._private is not None
+
+    def public_half(self) -> Key:
+        """The same key, which can no longer sign; only for one that has a public half."""
+        return replace(self, _private=None)
 
     def sign(self, signing_input: bytes) -> bytes:
-        return self._primitive.sign(signing_input, self._material)
+        """Only a key that `can_sign` does."""
+        material = self._material if self._private is None else self._private
+        return self._primitive.sign(signing_input, material)
 
     def verify(self, signing_input: bytes, signature: bytes) -> bool:
-        """In constant time, whatever the signature's length."""
+        """Whatever the signature's length; a secret's in constant time."""
+        if self._well_formed is not None and not self._well_formed(signature):
+            return False
         return self._primitive.verify(signing_input, self._material, signature)
 
 
-class KeySet:
-    """Keys by ``kid``; the first one signs.
+class KeySource(Protocol):
+    """Where the keys of one issuer are found: a fixed set, files, or a remote set.
 
-    A token without ``kid`` (from an issuer that sends none) is checked with the first key
-    and no other: trying them all would multiply the cost of every forgery.
+    What it has to do to stay up to date, it does when it is asked to, never in `find`:
+    the decision about a request does no I/O, and whoever answers its commands
+    (:mod:`jwt_middleware.world`) calls `refresh`, in a thread where there is an event loop.
     """
 
+    version: int
+    """Changes whenever the set does, just after it: what was verified before is then verified
+    again."""
+
+    due: float
+    """From this moment on (seconds since the epoch) `stale` or `refresh_ahead` have something
+    to do, even for keys that are known; ``inf`` where nothing ever changes."""
+
+    usable: bool
+    """False while there is no set to judge by: none has come yet, or the last one is too old.
+    Then nobody can say that a token is bad, and its request is told to come again (503)."""
+
+    def find(self, kid: str | None, algorithm: object, /) -> Key | None:
+        """The one key that may verify; None if no key has this ``kid`` and algorithm.
+
+        ``kid``: None where a token names none. Does no I/O and never blocks.
+        """
+        ...
+
+    def stale(self, kid: str | None, now: float, /) -> bool:
+        """Whether a request that needs this key should wait for `refresh`.
+
+        Asked once ``now`` has reached `due`, or when `find` knew no such key. Cheap.
+        """
+        ...
+
+    def refresh(self, kid: str | None, now: float, /) -> None:
+        """Look for newer keys and wait for them. May block; never raises.
+
+        Several callers at a time cause one look. A failure leaves the last good set. A source
+        that can be waited for without a thread has an async ``arefresh``, too.
+        """
+        ...
+
+    def refresh_ahead(self, now: float, /) -> None:
+        """See to it that newer keys are there before the present ones are too old. Cheap,
+        and moves `due`; asked once ``now`` has reached it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a server answered that publishes keys.
+
+    content:
+        A JWK Set in JSON; None: what was fetched last has not changed (304).
+    etag:
+        Its entity tag, to be asked with the next time (RFC 9110 section 8.8.3).
+    max_age:
+        Seconds it may be kept; None where the server does not say.
+    """
+
+    content: bytes | None = field(repr=False)
+    etag: str | None = None
+    max_age: float | None = None
+
+
+FetchKeys: TypeAlias = Callable[[str, str | None], Fetched]
+"""``fetch(url, etag)`` asks for a document, in a thread where it may block. ``etag``: of what was
+fetched last, or None. Raises whatever it likes; to have the reason in the log,
+`jwt_middleware.errors.KeysNotFetched`."""
+
+
+class KeySet:
+    """Keys by ``kid``, which never change; the first one signs. A `KeySource`.
+
+    A token without ``kid`` (from an issuer that sends none) is checked with the first key of
+    its algorithm and no other: trying them all would multiply the cost of every forgery.
+    """
+
+    version = 0
+    due = inf
+    usable = True
+
     def __init__(self, keys: Iterable[Key]) -> None:
-        self.keys = tuple(keys)
-        self._by_kid = {key.kid: key for key in self.keys}
+        self.keys: tuple[Key, ...] = tuple(keys)
+        by_kid: dict[str, tuple[Key, ...]] = {}
+        for key in self.keys:
+            by_kid[key.kid] = (*by_kid.get(key.kid, ()), key)
+        self._by_kid = by_kid
 
     @property
     def signing(self) -> Key:
+        """The key that signs. Raises `ConfigurationError` if this set only verifies."""
+        if not self.keys or not self.keys[0].can_sign:
+            raise ConfigurationError(
+                "this process only verifies tokens: it has no key to sign with. To issue, give "
+                "it a secret_key, and for asymmetric algorithms a private_key, too."
+            )
         return self.keys[0]
 
-    def find(self, kid: str | None, algorithm: object) -> Key | None:
+    def find(self, kid: str | None, algorithm: object, /) -> Key | None:
         """The one key that may verify; None if no key has this ``kid`` and algorithm."""
-        key = self.signing if kid is None else self._by_kid.get(kid)
-        return key if key is not None and key.algorithm == algorithm else None
+        candidates = self.keys if kid is None else self._by_kid.get(kid, ())
+        for key in candidates:
+            if key.algorithm == algorithm:
+                return key
+        return None
+
+    def stale(self, _kid: str | None, _now: float, /) -> bool:
+        return False
+
+    def refresh(self, _kid: str | None, _now: float, /) -> None:
+        """There is nothing to look for."""
+
+    def refresh_ahead(self, _now: float, /) -> None:
+        """There is nothing to look for."""
 
 
 def access_keys(secrets: Sequence[bytes], algorithm: str) -> KeySet:

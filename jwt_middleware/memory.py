@@ -6,9 +6,10 @@ or a write that changes nothing. So all of it is bounded, and shared with nobody
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -58,6 +59,17 @@ class Bounded(Generic[K, V]):
         return len(self._young) + len(self._old)
 
 
+class CacheInfo(NamedTuple):
+    """How well the cache of verified access tokens serves this process."""
+
+    hits: int
+    """Requests with a token that had been verified before."""
+    misses: int
+    """Tokens that had to be verified, whatever came of it."""
+    size: int
+    """Tokens that are remembered now."""
+
+
 @dataclass(slots=True)
 class ProcessMemory:
     """The memory of one `JWTAuth` in one process."""
@@ -75,6 +87,11 @@ class ProcessMemory:
     """A process that only verifies never opens a store, not even to confirm."""
     pause_until: float = 0.0
     purge_again_at: float = 0.0
+    _watchers: dict[str, set[Callable[[], None]]] = field(
+        init=False, default_factory=dict[str, set[Callable[[], None]]]
+    )
+    """By session id: those who want to be told when it ends. As many as are connected."""
+    _lock: Lock = field(init=False, default_factory=Lock)
 
     def __post_init__(self) -> None:
         self.confirmed = Bounded(max(self.size, 2))
@@ -83,6 +100,28 @@ class ProcessMemory:
 
     def end(self, session_id: str, reason: str) -> None:
         """Remember an end. A plain dict, since every request with a known token looks here."""
+        self._remember_end(session_id, reason)
+        with self._lock:
+            told = tuple(self._watchers.get(session_id, ()))
+        for tell in told:
+            tell()
+
+    def watch(self, session_id: str, tell: Callable[[], None]) -> Callable[[], None]:
+        """Have ``tell`` called, in whichever thread, when the session is seen to end; answers
+        what takes that back."""
+        with self._lock:
+            self._watchers.setdefault(session_id, set()).add(tell)
+
+        def forget() -> None:
+            with self._lock:
+                watchers = self._watchers[session_id]
+                watchers.discard(tell)
+                if not watchers:
+                    del self._watchers[session_id]
+
+        return forget
+
+    def _remember_end(self, session_id: str, reason: str) -> None:
         if len(self.ended) >= ENDED_SIZE:
             for oldest in list(self.ended)[: ENDED_SIZE // 2]:
                 self.ended.pop(oldest, None)

@@ -1,4 +1,4 @@
-"""The answers the middleware gives in the app's place (RFC 6750 section 3).
+"""The answers the middleware gives in the app's place (RFC 6750 section 3, RFC 9470 section 3).
 
 Their text is fixed ASCII: nothing the client sent is ever echoed.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
+from .access import Requirement
 from .request import Request
 
 RETRY_AFTER = 2
@@ -22,10 +23,21 @@ _DESCRIPTIONS = {
     "duplicate_cookie": "A token cookie came twice with different values. Sign in again.",
     "csrf": "Refused: another site caused this request. Expected an Origin of this host, "
     "one listed in trusted_origins, or Sec-Fetch-Site: same-origin.",
+    "csrf_token_missing": "Refused: no CSRF token came, neither in its header nor in a form.",
+    "csrf_token_invalid": "Refused: the CSRF token is of another session, or none.",
     "store_unavailable": "Sessions cannot be checked right now. Try again shortly.",
+    "insufficient_role": "A role is needed here that the signed-in user does not have.",
+    "insufficient_scope": "A scope is needed here that the access token does not have.",
+    "insufficient_user_authentication": "A more recent sign-in is needed here. Sign in again.",
+    "not_renewed": "No new token can be handed out right now. Try again shortly, with the newest "
+    "refresh token.",
+    "no_refresh_token": "Send a refresh token, where every other request carries it.",
+    "no_grant": "The refresh token is not valid, or its session has ended. Sign in again.",
     "not_stored": "Sign-in and sign-out cannot be stored right now. Nothing was changed; "
     "try again shortly.",
 }
+
+CSRF_REASONS = frozenset(("csrf", "csrf_token_missing", "csrf_token_invalid"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +53,33 @@ class Refusal:
         return f"{self.status} {HTTPStatus(self.status).phrase}"
 
 
-def refuse(reason: str, request: Request) -> Refusal:
-    """The answer for an anonymous request where sign-in is required.
+def refuse(
+    reason: str,
+    request: Request,
+    requirement: Requirement | None = None,
+    *,
+    explanation: str | None = None,
+) -> Refusal:
+    """The answer for a request that may not have what it asks for.
 
-    ``reason``: as ``RequestAuth.reason`` has it.
+    ``reason``: as ``RequestAuth.unmet`` has it. ``requirement``: what was unmet, so that the
+    client learns what to ask its authorization server for. ``explanation``: what was expected,
+    where that depends on the configuration.
     """
+    if reason in ("insufficient_scope", "insufficient_role"):
+        # RFC 6750 section 3.1 has one name for all that a better token would be allowed.
+        needed = sorted(requirement.scopes) if requirement is not None else []
+        scope = f', scope="{" ".join(needed)}"' if needed else ""
+        challenge = _challenge("insufficient_scope", reason) + scope
+        return _answer(403, "insufficient_scope", reason, request, challenge)
+    if reason == "insufficient_user_authentication":
+        max_age = requirement.max_age if requirement is not None else None
+        age = "" if max_age is None else f', max_age="{int(max_age)}"'
+        return _answer(401, reason, reason, request, _challenge(reason, reason) + age)
     if reason == "store_unavailable":
         return unavailable("store_unavailable", request)
-    if reason == "csrf":
-        return _answer(403, "csrf_refused", reason, request)
+    if reason in CSRF_REASONS:
+        return _answer(403, "csrf_refused", reason, request, explanation=explanation)
     if reason == "invalid_request":
         challenge = _challenge("invalid_request", reason)
         return _answer(400, "invalid_request", reason, request, challenge)
@@ -58,6 +88,28 @@ def refuse(reason: str, request: Request) -> Refusal:
         return _answer(401, "unauthorized", reason, request, "Bearer")
     challenge = _challenge("invalid_token", reason)
     return _answer(401, "invalid_token", reason, request, challenge)
+
+
+def refuse_grant(reason: str, request: Request, explanation: str | None = None) -> Refusal:
+    """The answer of `refresh_path` to a refresh token that is worth nothing (RFC 6749 section
+    5.2); ``reason`` and ``explanation``: as `refuse` has them."""
+    if reason == "missing":
+        return _answer(400, "invalid_request", "no_refresh_token", request)
+    if reason in CSRF_REASONS or reason in ("invalid_request", "store_unavailable"):
+        return refuse(reason, request, explanation=explanation)
+    return _answer(400, "invalid_grant", "no_grant", request)
+
+
+def refuse_method(request: Request, *allowed: str) -> Refusal:
+    """405: an endpoint that changes something is asked by POST alone."""
+    return _answer(
+        405,
+        "invalid_request",
+        "method",
+        request,
+        extra=(("Allow", ", ".join(allowed)),),
+        explanation=f"Send {allowed[0]}.",
+    )
 
 
 def unavailable(reason: str, request: Request) -> Refusal:
@@ -101,8 +153,9 @@ def _answer(
     request: Request,
     challenge: str | None = None,
     extra: tuple[tuple[str, str], ...] = (),
+    explanation: str | None = None,
 ) -> Refusal:
-    members = {"error": error, "error_description": _describe(reason)}
+    members = {"error": error, "error_description": explanation or _describe(reason)}
     body = json.dumps(members).encode("ascii")
     headers = [
         ("Content-Type", "application/json"),

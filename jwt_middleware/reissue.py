@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from .claims import Claims
@@ -69,8 +70,9 @@ class Reissuer:
         """What the refresh token that signed this request in is worth now, in tokens."""
         if not reissue.row.verdict.reissues or undeliverable(auth.request, auth.channel):
             return NOTHING  # LATE: its client has, or will ask with, a newer token
-        minted = self.recall(reissue.presented, now)
-        if minted is not None and minted.reissue is reissue:
+        minted = self.recall(reissue.presented, now) if reissue.remembered else None
+        if minted is not None:
+            yield from hooks.emit(auth.event("replayed", reissue.session.id))
             return minted.additions
         if reissue.row.verdict is Verdict.ROTATE:
             return (yield from self._rotate(auth, reissue, now))
@@ -143,7 +145,9 @@ class Reissuer:
         asked_for_access_only = reissue.row.verdict in (Verdict.KEEP, Verdict.AHEAD)
         if row.verdict is not Verdict.REPLAY or asked_for_access_only:
             yield from hooks.emit(auth.event("reissued", session.id))
-            return self.deliver(auth, session, refresh.generation, now)
+            # As its `rexp` it names the expiry of the refresh token that the client keeps.
+            kept = replace(session, expires_at=refresh.expires_at)
+            return self.deliver(auth, kept, refresh.generation, now)
         if now > auth.now + self.parts.settings.rotation_grace:
             return NOTHING  # so slow an answer might overtake, in the jar, a newer token
         settled_at = max(session.rotated_at, session.confirmed_at)
@@ -159,8 +163,10 @@ class Reissuer:
         now: float,
         *,
         with_refresh: bool = False,
+        until: float = inf,
     ) -> Additions:
-        """``generation``: of the refresh token the client holds once it has this response."""
+        """``generation``: of the refresh token the client holds once it has this response.
+        ``until``: when the access token expires at the latest."""
         if auth.channel is None or undeliverable(auth.request, auth.channel):
             return NOTHING
         if now >= session.absolute_expires_at:
@@ -168,9 +174,11 @@ class Reissuer:
         tokens = self.parts.tokens
         return self.parts.transport.deliver(
             auth.channel,
-            access=tokens.access(session, generation=generation, now=now),
+            access=tokens.access(session, generation=generation, now=now, until=until),
             refresh=tokens.refresh(session) if with_refresh else None,
             max_age=max_age(session, now),
+            claims=session.claims,
+            csrf=self.parts.csrf.make(session.id),
         )
 
     # ── What this process has just made ──────────────────────────────────────────
@@ -182,7 +190,9 @@ class Reissuer:
         proven = reissue.refresh.generation
         members = self.parts.tokens.members(successor, generation=proven, now=now)
         until = now + self.parts.settings.rotation_grace
-        minted = Minted(replace(reissue, row=REPLAY), Claims(members), additions, until)
+        minted = Minted(
+            replace(reissue, row=REPLAY, remembered=True), Claims(members), additions, until
+        )
         self.parts.memory.minted.put(reissue.presented, minted)
 
     def recall(self, presented: PresentedTokens, now: float) -> Minted | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from posixpath import normpath
+from typing import Any, Final
+from urllib.parse import unquote
 
 SAFE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 """RFC 9110 section 9.2.1."""
@@ -14,11 +16,14 @@ class Request:
 
     __slots__ = (
         "authorization",
+        "brief",
         "cookie",
+        "csrf_field",
         "header",
         "method",
         "mount",
         "path",
+        "peek",
         "query",
         "raw_path",
         "refresh",
@@ -30,7 +35,6 @@ class Request:
         self,
         method: str,
         path: str,
-        *,
         raw_path: str | None,
         authorization: str | None,
         refresh: str | None,
@@ -40,33 +44,52 @@ class Request:
         query: str = "",
         websocket: bool = False,
     ) -> None:
-        self.method = method
-        self.path = path
+        # By position: a call by keyword takes twice as long, and there is one for each request.
+        self.method: str = method
+        self.path: str = path
         """The decoded path inside the app, as the app routes on it."""
-        self.raw_path = raw_path
+        self.raw_path: str | None = raw_path
         """The path as it was sent, perhaps with its query, where the server tells."""
-        self.authorization = authorization
+        self.authorization: str | None = authorization
         """The field named by ``header_name``; several are joined by commas (RFC 9110 5.3)."""
-        self.refresh = refresh
+        self.refresh: str | None = refresh
         """The field named by ``refresh_header_name``."""
-        self.cookie = cookie
+        self.cookie: str | None = cookie
         """The Cookie field, decoded as Latin-1; HTTP/2 crumbs are joined by ``; ``."""
-        self.header = header
+        self.header: Callable[[str], str | None] = header
         """Any other request header by its lower-case name."""
-        self.mount = mount
+        self.mount: str = mount
         """Where the app is mounted: what stands before ``path`` in the browser's address."""
-        self.query = query
-        self.websocket = websocket
-        self.unsafe = websocket or method not in SAFE_METHODS
+        self.query: str = query
+        self.websocket: bool = websocket
+        self.unsafe: bool = websocket or method not in SAFE_METHODS
         """May change something, so that another site must not be able to cause it."""
+        self.peek: Callable[[], Any] | None = None
+        """Looks at the beginning of the body, which stays the app's; to be awaited under ASGI.
+        None: this request's is none of our business."""
+        self.csrf_field: str | None = None
+        """The CSRF token in the form that was posted, once somebody has looked for it."""
+        self.brief: bool = False
+        """No body of it matters, so that none can have been under way for long."""
 
     @property
     def has_body(self) -> bool:
+        if self.brief:
+            return False
         length = self.header("content-length")  # empty is absent (PEP 3333)
         if length or self.header("transfer-encoding"):
             return length != "0"
         # HTTP/2 needs neither field to send a body.
         return self.method in ("POST", "PUT", "PATCH")
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """The path as apps may read it: one, unless it hides something to be resolved."""
+        raw = (self.raw_path or "").partition("?")[0]
+        if not _ambiguous(self.path) and not _hides_separators(raw):
+            return (self.path,)
+        twice_decoded = _resolved(unquote(self.path))
+        return tuple(dict.fromkeys((self.path, _resolved(self.path), twice_decoded)))
 
     @property
     def preflight(self) -> bool:
@@ -114,6 +137,12 @@ def _ambiguous(path: str) -> bool:
     if "\\" in path or "//" in path or "\x00" in path:
         return True
     return not {".", ".."}.isdisjoint(path.split("/"))
+
+
+def _resolved(path: str) -> str:
+    """Without dot segments, empty segments and backslashes."""
+    plain = path.replace("\\", "/").replace("\x00", "")
+    return "/" + normpath("/" + plain).lstrip("/")
 
 
 def _hides_separators(raw_path: str) -> bool:

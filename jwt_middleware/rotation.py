@@ -119,6 +119,11 @@ class Presented:
         return self.now <= settled_at + self.grace
 
     @property
+    def has_slow_body(self) -> bool:
+        """The request has a body, which may be under way since before the row was rotated."""
+        return self.has_body and self.age <= UPLOAD_WINDOW
+
+    @property
     def past_expiry(self) -> bool:
         idle = self.now >= self.row.expires_at and not self.renewal
         return idle or self.now >= self.row.absolute_expires_at
@@ -180,6 +185,15 @@ TABLE: tuple[Row, ...] = (
         "generations behind, and one predecessor has to be enough.",
     ),
     Row(
+        "slow upload",
+        lambda p: (
+            p.behind == 1 and p.has_slow_body and p.age > p.grace and p.maybe_lost and not p.renewal
+        ),
+        Verdict.KEEP,
+        "A client whose answer was lost, or a body that was under way while its own browser went "
+        "on: then an answer with the successor could overtake, in the jar, the token after that.",
+    ),
+    Row(
         "predecessor",
         lambda p: p.behind == 1 and (p.maybe_lost or p.within_grace),
         Verdict.REPLAY,
@@ -201,7 +215,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "late upload",
-        lambda p: p.behind > 0 and p.has_body and p.age <= UPLOAD_WINDOW,
+        lambda p: p.behind > 0 and p.has_slow_body,
         Verdict.ANONYMOUS,
         "A body may have spent minutes in a buffering proxy while its own browser rotated.",
         "superseded",

@@ -13,7 +13,7 @@ import hashlib
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .driver import Asks, Command
@@ -65,9 +65,23 @@ class Session:
         return not self.revoked and now < self.expires_at and now < self.absolute_expires_at
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedSession(Session):
+    """A session in the list that its owner is shown."""
+
+    current: bool = False
+    """It is the one the list is asked for from."""
+
+
 def new_session_id(subject: str) -> str:
     """128 random bits behind the subject's routing tag."""
     return routing_tag(subject) + secrets.token_urlsafe(16)
+
+
+def listed(session: Session, *, current: bool) -> ListedSession:
+    """The session as one of a list."""
+    row = {item.name: getattr(session, item.name) for item in fields(session)}
+    return ListedSession(**row, current=current)
 
 
 def routing_tag(subject: str) -> str:
@@ -92,9 +106,14 @@ class Rotation(NamedTuple):
 class SessionStore(Protocol):
     """What a session store does. Every verb is one atomic step.
 
-    Anything a verb raises counts as "the store is unavailable". Verbs must be bounded in
-    time and safe to call from many threads. ``jwt_middleware.testing.SessionStoreContract``
-    is the test suite a store has to pass.
+    Anything a verb raises counts as "the store is unavailable". Verbs must be safe to call from
+    many threads. ``jwt_middleware.testing.SessionStoreContract`` is the test suite a store has
+    to pass.
+
+    *Every verb ends in bounded time, and that is the store's own promise.* A request waits for
+    it, and nobody can interrupt a call that blocks without leaving half a write behind:
+    ``store_timeout`` reaches the stores that are opened by a URL, not a store that is given as
+    an object. Give its driver a timeout.
 
     *Ended* below means: ``revoked_at`` is set, or the session is covered by its subject's
     epoch (see ``revoke_subject``). A covered session is shown with ``revoked_at`` set.
@@ -169,7 +188,12 @@ class SessionStore(Protocol):
 
 @runtime_checkable
 class AsyncSessionStore(Protocol):
-    """The same verbs as :class:`SessionStore`, to be awaited."""
+    """The same verbs as :class:`SessionStore`, to be awaited.
+
+    A verb that takes longer than ``store_timeout`` is cancelled, and counts as failed; so does
+    one whose client has gone. Either may come at any ``await``: what a verb had written by then
+    has to be all or nothing, and a connection that still owes an answer is not used again.
+    """
 
     async def create(
         self, session: Session, *, ends: Sequence[str] = (), now: float
@@ -260,5 +284,5 @@ class _StoreVerbs:
         yield Command("store", "close")
 
 
-store = _StoreVerbs()
+store: _StoreVerbs = _StoreVerbs()
 """``row = yield from store.load(session_id, now=now)``"""

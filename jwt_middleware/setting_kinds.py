@@ -193,6 +193,8 @@ def whole_number(least: int, most: int) -> Kind[int]:
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """``token`` of RFC 9110 section 5.6.2; RFC 6265 section 4.1.1 names cookies by the same rule."""
 
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
+
 _FORBIDDEN_HEADERS = frozenset(
     """
     accept cache-control connection content-encoding content-length content-type cookie date
@@ -215,6 +217,13 @@ def token(value: object) -> str:
     if isinstance(value, str) and _TOKEN.fullmatch(value):
         return value
     raise Unfit(f"is {shown(value)}; give a name of ASCII letters, digits and !#$%&'*+-.^_`|~")
+
+
+def query_name(value: object) -> str:
+    """A name in a query that needs no encoding (RFC 3986 section 2.3)."""
+    if isinstance(value, str) and _UNRESERVED.fullmatch(value):
+        return value
+    raise Unfit(f"is {shown(value)}; give a name of ASCII letters, digits and -._~")
 
 
 def scheme(value: object) -> str:
@@ -293,6 +302,13 @@ def rule_path(value: object) -> str:
     return value
 
 
+def method(value: object) -> str:
+    """A request method (RFC 9110 section 9.1), in upper case as frameworks compare it."""
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        raise Unfit(f'holds {shown(value)}; a method is a word such as "POST"')
+    return value.upper()
+
+
 def origin(value: object) -> str:
     """An origin as browsers send it (RFC 6454 section 6.2): ``scheme://host[:port]``.
 
@@ -333,6 +349,23 @@ def _is_web_url(value: str) -> bool:
         return False
 
 
+def key_url(value: object) -> str:
+    """Where keys are fetched: https, or http to this machine alone; no user, no fragment.
+
+    Whoever can change keys on their way here can sign tokens (RFC 8725 section 3.8).
+    """
+    if isinstance(value, str) and _is_web_url(value) and "#" not in value:
+        parts = urlsplit(value)
+        if parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1"):
+            return value
+    raise Unfit(f'is {_shown_url(value)}; give a URL that begins with "https://"')
+
+
+def is_plain_http(url: str) -> bool:
+    """Whether what travels there can be changed on its way."""
+    return urlsplit(url).scheme == "http"
+
+
 def _shown_url(value: object) -> str:
     """As :func:`shown`, but what may hold a password is not quoted."""
     has_user = isinstance(value, str) and "@" in value
@@ -343,6 +376,9 @@ def _shown_url(value: object) -> str:
 
 MAKE_ONE = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
 """A command that prints a good secret: 64 characters, enough for every HS algorithm."""
+
+MAKE_AN_ENCRYPTION_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+"""A command that prints a good ``encryption_key``."""
 
 
 def secret(value: object) -> bytes:
@@ -374,14 +410,37 @@ def _key_bytes(value: object) -> bytes:
         raise Unfit("is no valid Unicode text; give the secret as bytes or in a file") from None
 
 
-def secrets_by_line(value: object) -> tuple[bytes, ...]:
+def by_line(kind: Kind[bytes]) -> Kind[tuple[bytes, ...]]:
     """Several secrets: a list or tuple, or text with one on each line that is not empty."""
-    if isinstance(value, str | bytes):
-        lines = _key_bytes(value).replace(b"\r\n", b"\n").split(b"\n")
-        return tuple(secret(line) for line in lines if line)
-    if isinstance(value, list | tuple):
-        return tuple(secret(item) for item in cast(Sequence[object], value))
-    raise Unfit(f"is of type {type(value).__name__}; give a list, or text with one secret a line")
+
+    def by_line_kind(value: object) -> tuple[bytes, ...]:
+        if isinstance(value, str | bytes):
+            lines = _key_bytes(value).replace(b"\r\n", b"\n").split(b"\n")
+            return tuple(kind(line) for line in lines if line)
+        if isinstance(value, list | tuple):
+            return tuple(kind(item) for item in cast(Sequence[object], value))
+        raise Unfit(
+            f"is of type {type(value).__name__}; give a list, or text with one secret a line"
+        )
+
+    return by_line_kind
+
+
+ENCRYPTION_KEY_BYTES = 32
+"""What A256GCM needs (RFC 7518 section 5.3)."""
+
+
+def encryption_key(value: object) -> bytes:
+    """A key for A256GCM: 32 bytes, as they are or as base64url text; never words."""
+    key = _key_bytes(value)
+    if not isinstance(value, bytes) or len(key) != ENCRYPTION_KEY_BYTES:
+        key = from_base64(key)
+    if len(key) != ENCRYPTION_KEY_BYTES:
+        raise Unfit(
+            f"A256GCM needs {ENCRYPTION_KEY_BYTES} random bytes (RFC 7518 section 5.3), in text as "
+            f"base64url of 43 characters; make them with: {MAKE_AN_ENCRYPTION_KEY}"
+        )
+    return key
 
 
 _KEY_MARKER = re.compile(rb"----[- ]?\s*(?:BEGIN|END)\b|PuTTY-User-Key-File", re.IGNORECASE)
@@ -397,7 +456,7 @@ def key_file_shape(key: bytes) -> str | None:
     Whoever knows a public key could forge tokens if it also served as an HMAC secret
     (CVE-2022-29217). At least as strict as PyJWT, and without ``cryptography``.
     """
-    return _shape(key) or _shape(_from_base64(key))
+    return _shape(key) or _shape(from_base64(key))
 
 
 def _shape(key: bytes) -> str | None:
@@ -446,7 +505,7 @@ def _is_der(key: bytes) -> bool:
     return start + size == len(key) and key[start : start + 1] in {b"\x30", b"\x02", b"\x06"}
 
 
-def _from_base64(key: bytes) -> bytes:
+def from_base64(key: bytes) -> bytes:
     """The bytes inside base64 or base64url text; empty if it is none."""
     packed = b"".join(key.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
     try:

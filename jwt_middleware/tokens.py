@@ -10,6 +10,9 @@ so a leaked database forges nothing without the key, and a leaked key nothing wi
 row. Reading needs no store and no clock; ``now`` is passed in. What is authentic but
 expired is returned, with its expiry for the caller to judge: an expired token still tells
 whose session to renew or to end.
+
+Where there are keys for it, both kinds are encrypted, too (`jwt_middleware.nesting`): last, when
+they are made, and first when they are read.
 """
 
 from __future__ import annotations
@@ -20,37 +23,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from math import inf
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from .claims import RESERVED, Claims, copy_json
+from .claims import RESERVED, Claims, copy_json, largest
 from .errors import InvalidToken, TokenTooLarge
-from .jws import decode_object, encode_object, encode_segment, is_array, split
-from .keys import Key, KeySet, access_keys, derive, refresh_keys
+from .issuers import ACCESS_TYPE
+from .jws import CompactJWS, decode_object, encode_object, encode_segment, is_object, split
+from .key_files import FileKeys
+from .keys import Key, KeySet, KeySource, derive, refresh_keys
 from .memory import Bounded
+from .nesting import Nesting
 from .sessions import Session, new_session_id
 from .settings import Settings
+from .trust import (
+    KeysAwaited,
+    RemoteKeys,
+    Trust,
+    Trusted,
+    generation,
+    has_required_claims,
+    look,
+    moment,
+    text,
+)
 
-ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
-ACCEPTED_TYPES = frozenset((ACCESS_TYPE, "jwt", None))
-"""``typ`` of tokens that may open the app, None for none; an allow-list (RFC 8725 section 3.11)."""
+REFRESH_TYPES = frozenset((REFRESH_TYPE,))
 
-REFRESH_TYPES: frozenset[str | None] = frozenset((REFRESH_TYPE,))
-
-CLOCK_SKEW = 60.0
-"""Seconds ``nbf`` and ``iat`` may lie ahead: small skew between nodes must not refuse our
-own fresh tokens."""
-
-MAX_TRUSTED_HEADERS = 64
-"""Header segments whose parsing is remembered; honest ones are as few as the keys."""
-
-LATEST = 253402300800.0
-"""The year 10000: no honest time claim lies beyond it."""
-
-# Members that announce a form we do not process (RFC 7515 section 4.1.11, RFC 7797, RFC 7516,
-# RFC 7519 section 5.2): what they would change is never guessed at.
-_UNPROCESSED = frozenset(("crit", "b64", "zip", "enc", "p2c", "cty"))
-
+NO_KEYS = KeySet(())
+"""Where a token is from whose keys never change."""
 
 TokenState: TypeAlias = Literal["valid", "missing", "expired", "invalid"]
 
@@ -62,36 +63,59 @@ class AccessToken:
         "checked_until",
         "claims",
         "expires_at",
+        "foreign",
         "fresh_until",
         "generation",
+        "keys",
+        "kid",
         "refresh_expires_at",
         "session_id",
         "settled",
         "subject",
+        "version",
     )
 
-    def __init__(self, claims: Claims, subject: str, settings: Settings) -> None:
-        self.claims = claims
-        self.subject = subject
-        self.session_id: str | None = claims.get("sid")
-        self.generation: int = claims.get("rgen", 0)
+    def __init__(
+        self,
+        members: Mapping[str, Any],
+        subject: str,
+        settings: Settings,
+        *,
+        keys: KeySource = NO_KEYS,
+        version: int = 0,
+        kid: str | None = None,
+        foreign: bool = False,
+        until: float = inf,
+    ) -> None:
+        self.claims: Claims = Claims(members)
+        self.subject: str = subject
+        self.keys: KeySource = keys
+        self.version: int = version
+        """How ``keys`` stood when the token was verified: it counts while they stand so."""
+        self.kid: str | None = kid
+        self.foreign: bool = foreign
+        """Another issuer's: what it says of sessions means nothing to us."""
+        self.session_id: str | None = None if foreign else members.get("sid")
+        self.generation: int = 0 if foreign else members.get("rgen", 0)
         """The generation of the refresh token the client is known to hold."""
-        self.refresh_expires_at: float | None = claims.get("rexp")
-        self.expires_at: float = claims["exp"] + settings.leeway
+        self.refresh_expires_at: float | None = None if foreign else members.get("rexp")
+        self.expires_at: float = min(members["exp"] + settings.leeway, until)
         """Seconds since the epoch, leeway included; at this moment it is expired."""
-        self.fresh_until = self._fresh_until(settings)
+        self.fresh_until: float = self._fresh_until(settings)
         """Until then nothing but this token needs to be looked at."""
         unchecked = settings.check_session == "never" or self.session_id is None
-        self.checked_until = inf if unchecked else 0.0
+        self.checked_until: float = inf if unchecked else 0.0
         """Until then the store need not vouch for the session again (``check_session``)."""
-        self.settled = self.session_id is None or self.generation == 0
+        self.settled: bool = self.session_id is None or self.generation == 0
         """Nothing is left to confirm: there is no predecessor whose grace it could end."""
 
     def _fresh_until(self, settings: Settings) -> float:
-        moments = [self.expires_at, self.expires_at - settings.reissue_within]
+        if self.foreign:
+            return self.expires_at
+        early = self.expires_at - settings.reissue_within
         if self.refresh_expires_at is not None and settings.renew_refresh:
-            moments.append(self.refresh_expires_at)
-        return min(moments)
+            return min(early, self.refresh_expires_at)
+        return early
 
     def expired(self, now: float) -> bool:
         return now >= self.expires_at
@@ -146,6 +170,14 @@ class Verified:
     access_state: TokenState = "missing"
     refresh: RefreshToken | None = None
     refresh_state: TokenState = "missing"
+    awaits: KeysAwaited | None = None
+    """Newer keys have to be looked for before the access token can be judged."""
+
+    @property
+    def leading(self) -> AccessToken | RefreshToken | None:
+        """The authentic token that says who came, expired or not: the access token, if it is one,
+        since the other may have been planted in the jar."""
+        return self.access or self.refresh
 
     @property
     def session_ids(self) -> tuple[str, ...]:
@@ -164,31 +196,35 @@ class Verified:
         )
 
 
-class _TrustedHeader(NamedTuple):
-    """A header segment that has come with a valid signature: no need to parse it again."""
-
-    key: Key
-    typ: str | None
-
-
 class Tokens:
     """Makes and reads tokens with the keys of one configuration."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, remote_keys: RemoteKeys | None = None) -> None:
         self._settings = settings
-        secret_keys = (settings.secret_key, *settings.previous_secret_keys)
-        self._access_keys = access_keys(secret_keys, settings.algorithm)
-        self._refresh_keys = refresh_keys(secret_keys)
+        self._trusted = Trusted(settings, remote_keys)
+        self._access_keys = self._trusted.own_keys
+        self._refresh_keys = refresh_keys(settings.secret_keys)
+        self._refreshers = Trust(settings, self._refresh_keys)
         # As many as there are secrets, and in their order, like the key set they belong to.
         self._jti_keys = {
             key.kid: derive(secret, "refresh token jti")
-            for key, secret in zip(self._refresh_keys.keys, secret_keys, strict=True)
+            for key, secret in zip(self._refresh_keys.keys, settings.secret_keys, strict=True)
         }
-        self._trusted_headers: dict[str, _TrustedHeader] = {}
-        self._access_header = _header(self._access_keys.signing, ACCESS_TYPE)
-        self._refresh_header = _header(self._refresh_keys.signing, REFRESH_TYPE)
+        self._nesting = Nesting(settings) if settings.encryption_keys else None
+        self._headers: dict[tuple[str, str, str], str] = {}
         self.verified: Bounded[str, AccessToken] = Bounded(settings.token_cache_size)
         """Access tokens whose signature and claims held; expiry is judged at every look."""
+        self.hits: int = 0
+        self.misses: int = 0
+        """How often such a token was known, and how often it had to be verified. Counted without
+        a lock: under threads a few may be missing."""
+        self._read: Bounded[str, RefreshToken] = Bounded(settings.token_cache_size)
+        """Refresh tokens likewise: many requests come with the same one when it is due."""
+
+    @property
+    def own_keys(self) -> KeySet | FileKeys:
+        """Those that sign and verify our own access tokens."""
+        return self._access_keys
 
     # ── Making ───────────────────────────────────────────────────────────────────
 
@@ -236,23 +272,32 @@ class Tokens:
             session,
         )
 
-    def access(self, session: Session, *, generation: int, now: float) -> str:
+    def access(self, session: Session, *, generation: int, now: float, until: float = inf) -> str:
         """An access token that says the client holds the refresh token of ``generation``.
+        It expires at ``until`` at the latest (seconds since the epoch).
 
         It enters the cache of verified tokens, still to be confirmed: only a token that
         comes back from a client proves that the client received it.
         Raises `TokenTooLarge`.
         """
-        members = self.members(session, generation=generation, now=now)
+        members = self.members(session, generation=generation, now=now, until=until)
+        keys = self._access_keys
+        version = keys.version  # read first: keys that change meanwhile make it outdated
         token = self.sign_access(members)
         if self.has_required_claims(members):
-            minted = AccessToken(Claims(members), session.subject, self._settings)
-            self.verified.put(token, minted)
+            subject, kid = session.subject, keys.signing.kid
+            self.verified.put(
+                token,
+                AccessToken(members, subject, self._settings, keys=keys, version=version, kid=kid),
+            )
         return token
 
     def sign_access(self, members: Mapping[str, Any]) -> str:
-        """An access token with exactly this claims set. Raises `TokenTooLarge`."""
-        token = self._sign(self._access_header, members, self._access_keys.signing)
+        """An access token with exactly this claims set.
+
+        Raises `TokenTooLarge`, and `ConfigurationError` in a process that only verifies.
+        """
+        token = self._sign(ACCESS_TYPE, members, self._access_keys.signing)
         self._check_length(token, members)
         return token
 
@@ -262,9 +307,11 @@ class Tokens:
         if len(token) > limit:
             ours = RESERVED | {self._settings.identity_claim}
             own = {name: value for name, value in members.items() if name not in ours}
-            raise TokenTooLarge(_too_large(limit, own))
+            raise TokenTooLarge(f"the access token is over {limit} characters. {largest(own)}")
 
-    def members(self, session: Session, *, generation: int, now: float) -> dict[str, Any]:
+    def members(
+        self, session: Session, *, generation: int, now: float, until: float = inf
+    ) -> dict[str, Any]:
         """The claims set of an access token (RFC 9068 section 2.2)."""
         settings = self._settings
         members: dict[str, Any] = copy_json(dict(session.claims))
@@ -276,11 +323,13 @@ class Tokens:
             **members,
             settings.identity_claim: session.subject,
             "iat": int(now),
-            "exp": int(self._access_expiry(session, now)),
+            "exp": int(min(self._access_expiry(session, now), until)),
             "jti": secrets.token_urlsafe(9),
             "sid": session.id,
             "rgen": generation,
             "rexp": int(session.expires_at),
+            # The sign-in itself, however often it was reissued since.
+            "auth_time": int(session.created_at),
         }
 
     def refresh(self, session: Session) -> str:
@@ -299,7 +348,7 @@ class Tokens:
         }
         if self._settings.session_store == "none":
             members["ses"] = _carried(session)
-        token = self._sign(self._refresh_header, members, key)
+        token = self._sign(REFRESH_TYPE, members, key)
         self._check_length(token, session.claims)
         return token
 
@@ -310,22 +359,43 @@ class Tokens:
         message = f"{session.refresh_salt}.{session.id}.{generation}".encode()
         return encode_segment(hmac.digest(self._jti_keys[kid], message, sha256)[:16])
 
-    def _sign(self, header: str, members: Mapping[str, Any], key: Key) -> str:
-        signing_input = f"{header}.{encode_object(members)}"
-        return f"{signing_input}.{encode_segment(key.sign(signing_input.encode()))}"
+    def _sign(self, typ: str, members: Mapping[str, Any], key: Key) -> str:
+        signing_input = f"{self._header(typ, key)}.{encode_object(members)}"
+        token = f"{signing_input}.{encode_segment(key.sign(signing_input.encode()))}"
+        return token if self._nesting is None else self._nesting.encrypt(token)
+
+    def _header(self, typ: str, key: Key) -> str:
+        """One for each kind of token and key, encoded once."""
+        name = (typ, key.kid, key.algorithm)
+        header = self._headers.get(name)
+        if header is None:
+            header = encode_object({"alg": key.algorithm, "typ": typ, "kid": key.kid})
+            self._headers[name] = header
+        return header
 
     # ── Reading ──────────────────────────────────────────────────────────────────
 
-    def verify(self, access: str | None, refresh: str | None, *, now: float) -> Verified:
-        """Both tokens of a request; never raises for what a client sent."""
+    def verify(
+        self, access: str | None, refresh: str | None, *, now: float, may_wait: bool = False
+    ) -> Verified:
+        """Both tokens of a request; never raises for what a client sent.
+
+        ``may_wait``: where the access token's keys may be outdated, the answer is no verdict
+        but what has to be refreshed first (`Verified.awaits`). Without it, the same means that
+        nobody can say now.
+        """
         found = Verified()
         if access is not None:
             try:
-                found.access = self.read_access(access, now=now)
+                found.access = self.read_access(access, now=now, may_wait=may_wait)
                 found.access_state = "expired" if found.access.expired(now) else "valid"
+            except KeysAwaited as awaited:
+                found.awaits = awaited
+                if may_wait:
+                    return found
             except InvalidToken:
                 found.access_state = "invalid"
-        if refresh is not None:
+        if refresh is not None and self._refresh_keys.keys:
             try:
                 found.refresh = self.read_refresh(refresh)
                 # Without leeway: it is our own clock that judges it, here and in the row.
@@ -335,18 +405,34 @@ class Tokens:
                 found.refresh_state = "invalid"
         return found
 
-    def read_access(self, token: str, *, now: float) -> AccessToken:
+    def read_access(self, token: str, *, now: float, may_wait: bool = False) -> AccessToken:
         """The token, if it is authentic and meant for us; perhaps expired.
 
-        Raises `InvalidToken`.
+        Raises `InvalidToken` and `KeysAwaited`.
         """
         known = self.verified.get(token)
-        if known is not None:
+        if known is not None and known.version == known.keys.version:
+            look(known.keys, known.kid, now, may_wait)
+            self.hits += 1
             return known
-        payload, _ = self._authentic(token, self._access_keys, ACCEPTED_TYPES)
-        members = decode_object(payload)
-        subject = self._check_access_claims(members, now)
-        access = AccessToken(Claims(members), subject, self._settings)
+        self.misses += 1
+        parts, nested = self._split(token)
+        trust, members = self._trusted.select(parts)
+        self._check_nesting(nested, ours=trust.ours)
+        signer = trust.verify(parts, now=now, may_wait=may_wait)
+        if members is None:
+            members = decode_object(parts.payload)
+        members, subject = trust.check(members, now, signer.typ)
+        access = AccessToken(
+            members,
+            subject,
+            self._settings,
+            keys=trust.keys,
+            version=signer.version,
+            kid=signer.key.kid,
+            foreign=trust.issuer is not None,
+            until=inf if trust.legacy is None else trust.legacy.until,
+        )
         if not access.expired(now):
             self.verified.put(token, access)
         return access
@@ -356,143 +442,60 @@ class Tokens:
 
         Raises `InvalidToken`.
         """
-        payload, key = self._authentic(token, self._refresh_keys, REFRESH_TYPES)
-        members = decode_object(payload)
-        # Only our own derived key signs these, so their form is ours; if it is not, another
-        # version of this package made them.
-        generation, jti = members.get("gen"), members.get("jti")
-        if not isinstance(generation, int) or not isinstance(jti, str):
-            raise InvalidToken("a refresh token of another version")
-        try:
-            return RefreshToken(
-                session_id=members["sid"],
-                subject=members["sub"],
-                generation=generation,
-                issued_at=_moment(members, "iat"),
-                expires_at=_moment(members, "exp"),
-                jti=jti,
-                kid=key.kid,
-                session=_restored(members) if self._settings.session_store == "none" else None,
-            )
-        except (KeyError, TypeError):
-            raise InvalidToken("a refresh token of another version or configuration") from None
+        known = self._read.get(token)
+        if known is not None:
+            return known
+        parts, nested = self._split(token)
+        self._check_nesting(nested, ours=True)
+        signer = self._refreshers.verify(parts, now=0, may_wait=False, types=REFRESH_TYPES)
+        members = decode_object(parts.payload)
+        # Only our own derived key signs these. If their form is not ours, another version of
+        # this package made them, and what it meant is not guessed at.
+        refresh = RefreshToken(
+            session_id=text(members, "sid"),
+            subject=text(members, "sub"),
+            generation=generation(members, "gen"),
+            issued_at=moment(members, "iat"),
+            expires_at=moment(members, "exp"),
+            jti=text(members, "jti"),
+            kid=signer.key.kid,
+            session=_restored(members) if self._settings.session_store == "none" else None,
+        )
+        if refresh.session is None:  # a carried one is this request's own
+            self._read.put(token, refresh)
+        return refresh
+
+    def expiry(self, token: str) -> float:
+        """``exp`` of a token we have just signed, and perhaps encrypted."""
+        parts, _ = self._split(token)
+        expiry: float = decode_object(parts.payload)["exp"]
+        return expiry
+
+    def _split(self, token: str) -> tuple[CompactJWS, bool]:
+        """The signed token, and whether it came inside an encrypted one. Raises `InvalidToken`."""
+        limit = self._settings.max_token_length
+        if self._nesting is None or token.count(".") != 4:
+            return split(token, limit), False
+        return split(self._nesting.decrypt(token, limit), limit), True
+
+    def _check_nesting(self, nested: bool, *, ours: bool) -> None:
+        if self._nesting is not None:
+            self._nesting.check(nested=nested, ours=ours)
 
     def matches(self, refresh: RefreshToken, session: Session) -> bool:
         """Whether the row gives this token's ``jti`` for its generation (constant time)."""
         expected = self._jti(refresh.kid, session, refresh.generation)
         return hmac.compare_digest(expected, refresh.jti) and refresh.subject == session.subject
 
-    def _authentic(self, token: str, keys: KeySet, types: frozenset[str | None]) -> tuple[str, Key]:
-        """The payload of a token whose signature holds, not yet decoded, and its key."""
-        parts = split(token, self._settings.max_token_length)
-        trusted = self._trusted_headers.get(parts.header)
-        header = trusted or _judge_header(decode_object(parts.header), keys)
-        # A trusted header may be trusted as the other kind of token's.
-        if header.typ not in types or not header.key.verify(parts.signing_input, parts.signature):
-            raise InvalidToken("the signature does not hold, or this is another kind of token")
-        if trusted is None and len(self._trusted_headers) < MAX_TRUSTED_HEADERS:
-            self._trusted_headers[parts.header] = header
-        return parts.payload, header.key
-
     def has_required_claims(self, members: Mapping[str, Any]) -> bool:
         """Null is no value: a required claim of null is missing."""
-        return all(members.get(name) is not None for name in self._settings.required_claims)
-
-    def _check_access_claims(self, members: dict[str, Any], now: float) -> str:
-        """RFC 7519 section 4.1, RFC 9068 section 4; answers the subject."""
-        settings = self._settings
-        _moment(members, "exp")
-        for name in ("nbf", "iat"):
-            if name in members and _moment(members, name) > now + CLOCK_SKEW:
-                raise InvalidToken(f"{name} lies in the future")
-        _check_audience(members, settings.audience)
-        if settings.issuer is not None and members.get("iss") != settings.issuer:
-            raise InvalidToken("another issuer")
-        if "cnf" in members:
-            raise InvalidToken("bound to a key (cnf), but presented as a plain bearer token")
-        if not isinstance(members.get("jti", ""), str):
-            raise InvalidToken("jti is not text")
-        if not self.has_required_claims(members):
-            raise InvalidToken("a required claim is missing")
-        _check_session_claims(members)
-        return _subject(members, settings.identity_claim)
-
-
-def _header(key: Key, typ: str) -> str:
-    return encode_object({"alg": key.algorithm, "typ": typ, "kid": key.kid})
-
-
-def _judge_header(header: Mapping[str, Any], keys: KeySet) -> _TrustedHeader:
-    """The key a header asks for. ``jwk``, ``jku``, ``x5u`` and ``x5c`` are never looked at."""
-    if not _UNPROCESSED.isdisjoint(header):
-        raise InvalidToken("a header member that is not processed here")
-    # Absent is a case of its own, null is none of them.
-    kid, typ = header.get("kid", ""), header.get("typ", "")
-    if not isinstance(kid, str) or not isinstance(typ, str):
-        raise InvalidToken("kid or typ is not text")
-    key = keys.find(kid if "kid" in header else None, header.get("alg"))
-    if key is None:
-        raise InvalidToken("no key has this kid and alg")
-    kind = typ.lower().removeprefix("application/") if "typ" in header else None
-    return _TrustedHeader(key, kind)
-
-
-def _moment(members: Mapping[str, Any], name: str) -> float:
-    """A NumericDate (RFC 7519 section 2): a finite JSON number, and no bool."""
-    moment = members.get(name)
-    if isinstance(moment, bool) or not isinstance(moment, int | float):
-        raise InvalidToken(f"{name} is not a number")
-    if not 0 <= moment < LATEST:
-        raise InvalidToken(f"{name} is beyond all bounds")
-    return moment
-
-
-def _check_audience(members: Mapping[str, Any], expected: tuple[str, ...]) -> None:
-    """RFC 7519 section 4.1.3: who is not named must refuse, also when it has no name."""
-    if "aud" not in members and not expected:
-        return
-    named: Any = members.get("aud")
-    audiences = named if is_array(named) else [named]
-    if not all(isinstance(one, str) for one in audiences):
-        raise InvalidToken("aud is neither text nor a list of texts")
-    if not set(expected).intersection(audiences):
-        raise InvalidToken("meant for another audience")
-
-
-def _check_session_claims(members: Mapping[str, Any]) -> None:
-    if not isinstance(members.get("sid", ""), str):
-        raise InvalidToken("sid is not text")
-    generation = members.get("rgen", 0)
-    if isinstance(generation, bool) or not isinstance(generation, int) or generation < 0:
-        raise InvalidToken("rgen is not a generation")
-    if "rexp" in members:
-        _moment(members, "rexp")
-
-
-def _subject(members: Mapping[str, Any], identity_claim: str) -> str:
-    """Who it is. Packages that use a claim of their own often put a row number there."""
-    for name in {"sub", identity_claim}:
-        value = members.get(name, "-")
-        number = name != "sub" and isinstance(value, int) and not isinstance(value, bool)
-        if not number and (not isinstance(value, str) or not value):
-            raise InvalidToken(f"{name} is not text")
-    if identity_claim not in members:
-        raise InvalidToken("nobody is named")
-    return str(members[identity_claim])
-
-
-def _too_large(limit: int, claims: Mapping[str, Any]) -> str:
-    """Says what to shorten: the names and sizes of the largest claims, never their values."""
-    sizes = {name: len(encode_object({name: value})) for name, value in claims.items()}
-    largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:3]
-    named = ", ".join(f"{name} (about {sizes[name]})" for name in largest) or "none of your own"
-    return (
-        f"the access token is over {limit} characters. Largest claims: {named}. "
-        "Keep ids in the token and look the rest up."
-    )
+        return has_required_claims(members, self._settings)
 
 
 # ── Stateless refresh tokens (session_store="none") ──────────────────────────────
+
+
+_CARRIED = frozenset(("claims", "persistent", "created_at", "absolute_expires_at", "refresh_salt"))
 
 
 def _carried(session: Session) -> dict[str, Any]:
@@ -507,6 +510,12 @@ def _carried(session: Session) -> dict[str, Any]:
 
 
 def _restored(members: Mapping[str, Any]) -> Session:
+    """The row again. Raises `InvalidToken`, also for the token of a row that is in a store."""
+    carried = members.get("ses")
+    if not is_object(carried) or carried.keys() != _CARRIED:
+        raise InvalidToken("a refresh token of another version or configuration")
+    if not is_object(carried["claims"]) or not isinstance(carried["persistent"], bool):
+        raise InvalidToken("a carried session of another form")
     return Session(
         id=members["sid"],
         subject=members["sub"],
@@ -514,5 +523,9 @@ def _restored(members: Mapping[str, Any]) -> Session:
         rotated_at=members["iat"],
         expires_at=members["exp"],
         last_seen_at=members["iat"],
-        **members["ses"],
+        claims=carried["claims"],
+        persistent=carried["persistent"],
+        created_at=moment(carried, "created_at"),
+        absolute_expires_at=moment(carried, "absolute_expires_at"),
+        refresh_salt=text(carried, "refresh_salt"),
     )

@@ -9,15 +9,17 @@ one kind must not be able to choose which is believed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from operator import methodcaller
-from typing import AnyStr, NamedTuple
+from typing import Any, AnyStr, NamedTuple
 
 from werkzeug.http import dump_cookie
 
+from .claims import largest
 from .errors import DuplicateCookie, InvalidRequest, TokenError, TokenTooLarge
+from .queries import values_in
 from .request import Request
 from .settings import Settings
 
@@ -40,6 +42,10 @@ _strip = methodcaller("strip")  # of text and bytes, without a Python call for e
 
 MAX_VARIANTS = 5
 """Domains, and paths, under which a stray cookie of our name is looked for."""
+
+MAX_SIGHTINGS = 100
+"""How often our cookie's name may occur in a Cookie field, as a part of other names and values
+too. No browser keeps as many cookies; each one costs a look (S13)."""
 
 
 class Channel(Enum):
@@ -68,6 +74,9 @@ class Additions:
     """What phase B adds to the headers of a response."""
 
     fields: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    access: str | None = field(default=None, repr=False)
+    refresh: str | None = field(default=None, repr=False)
+    """The tokens that the fields carry."""
     expose: Sequence[str] = ()
     """Names a cross-origin script must be allowed to read, if CORS allows it anything."""
 
@@ -78,12 +87,16 @@ class Additions:
         kept.append(("Cache-Control", "no-store"))
         kept.extend(self.fields)
         cors = any(name.lower() == "access-control-allow-origin" for name, _ in kept)
-        for name in self.expose if cors else ():
-            kept = merge_list(kept, "Access-Control-Expose-Headers", name, ",")
+        if self.expose and cors:
+            kept = merge_list(kept, "Access-Control-Expose-Headers", self.expose, ",")
         return kept
 
 
 NOTHING = Additions()
+"""Leaves the response as it is."""
+
+IN_BODY = Additions()
+"""The app hands out tokens in its body: nothing is added, and no cache may keep it."""
 
 
 class Transport:
@@ -92,18 +105,33 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._locations = tuple(Channel(location) for location in settings.token_location)
-        self.uses_cookies = Channel.COOKIES in self._locations
-        self.access_cookie = settings.access_cookie
-        self.refresh_cookie = settings.refresh_cookie
+        self.uses_cookies: bool = Channel.COOKIES in self._locations
+        self.access_cookie: str = settings.access_cookie
+        self._access_pair = f"{self.access_cookie}="
+        self.refresh_cookie: str = settings.refresh_cookie
+        by_token = settings.csrf == "double-submit"
+        self.csrf_cookie: str | None = settings.csrf_cookie if by_token else None
+        own = (self.access_cookie, self.refresh_cookie, self.csrf_cookie)
+        self._names = tuple(name for name in own if name is not None)
+        by_header = Channel.HEADERS in self._locations
+        named = by_header and settings.header_name.lower() != "authorization"
+        headers = (settings.header_name,) * named
+        self.vary: tuple[str, ...] = ("Cookie",) * self.uses_cookies + headers
+        """What every response varies on. (Of Authorization caches know: RFC 9111 section 3.5.)"""
+        refresh = (settings.refresh_header_name,) * by_header
+        self.vary_by_refresh: tuple[str, ...] = self.vary + refresh
+        """The same for a request that came with a refresh token in its header."""
+        self._query_param = settings.websocket_query_param
         self._token_headers = frozenset(
             (settings.access_response_header.lower(), settings.refresh_header_name.lower())
         )
+        self._longest_field = settings.max_token_length + len(settings.header_type) + 64
         scheme = re.escape(settings.header_type)
         space = " +" if scheme else ""
         token68 = r"([A-Za-z0-9._~+/-]+=*)"  # RFC 7235 section 2.1
         flags = re.IGNORECASE | re.ASCII
         self._credentials = re.compile(scheme + space + token68, flags).fullmatch
-        claims_to_be_ours = rf"(?:^|,)[ \t]*{scheme}(?:[ \t,]|$)"
+        claims_to_be_ours = rf"(?:^|,)[ \t]*{scheme}(?:[ \t,]|\Z)"
         if not scheme:  # then whatever has no scheme of its own in front
             claims_to_be_ours = "^(?![A-Za-z][A-Za-z0-9-]* )"
         self._our_scheme = re.compile(claims_to_be_ours, flags).search
@@ -121,13 +149,15 @@ class Transport:
         Never another token than `locate` finds: this is the short way to the common answer.
         """
         if self._locations[0] is Channel.HEADERS and (request.authorization or request.refresh):
-            credentials = self._credentials(request.authorization or "")
+            field = request.authorization or ""
+            credentials = self._credentials(field) if len(field) <= self._longest_field else None
             return credentials[1] if credentials is not None else None
         if self.uses_cookies and request.cookie and not request.unsafe:
-            try:
-                return find_cookie(request.cookie, self.access_cookie)
-            except DuplicateCookie:
-                return None
+            # One cookie of our name, plainly written: most of what a known token costs.
+            name = self.access_cookie
+            before, _, rest = request.cookie.partition(self._access_pair)
+            if (not before or (before[-2:] == "; " and name not in before)) and name not in rest:
+                return rest.partition(";")[0].strip(" \t") or None
         return None
 
     def locate(self, request: Request) -> Presented:
@@ -137,7 +167,18 @@ class Transport:
             presented = self._in_headers(request) if by_header else self._in_cookies(request)
             if presented is not None:
                 return presented
+        if request.websocket and self._query_param is not None:
+            return self._in_query(request.query, self._query_param)
         return Presented(None)
+
+    def _in_query(self, query: str, name: str) -> Presented:
+        """Last of all, and nothing goes back by it: as by a header no script can read (S24)."""
+        values = set(values_in(query, name))
+        if len(values) > 1:
+            fault = InvalidRequest("two access tokens in one query")
+            return Presented(Channel.HEADERS, fault=fault)
+        token = values.pop() if values else ""
+        return Presented(Channel.HEADERS, token) if token else Presented(None)
 
     def _in_headers(self, request: Request) -> Presented | None:
         try:
@@ -167,6 +208,8 @@ class Transport:
         """The token of an Authorization field (RFC 6750 section 2.1); None: not ours."""
         if not field:
             return None
+        if len(field) > self._longest_field:
+            return self._overlong(field)
         credentials = self._credentials(field.strip(" \t"))
         if credentials is not None:
             return credentials[1]
@@ -174,15 +217,25 @@ class Transport:
             raise InvalidRequest("malformed or ambiguous Authorization")
         return None
 
+    def _overlong(self, field: str) -> str | None:
+        """What is longer than any token of ours, at a glance: reading it all is not worth it."""
+        if "," in field:
+            raise InvalidRequest("an Authorization field that long is no list of ours")
+        start = field[: self._longest_field]
+        return start if self._our_scheme(start) else None
+
     # ── Out ──────────────────────────────────────────────────────────────────────
 
-    def check_size(self, name: str, token: str) -> None:
-        """Raises `TokenTooLarge` if a browser would drop the cookie without a word."""
+    def check_size(self, name: str, token: str, claims: Mapping[str, Any]) -> None:
+        """Raises `TokenTooLarge` if a browser would drop the cookie without a word.
+
+        ``claims``: what the app put into the token, to say what makes it so large.
+        """
         size = len(name) + len(token)
         if size > COOKIE_LIMIT:
             raise TokenTooLarge(
                 f"the cookie {name} would be {size} bytes, and browsers drop those over "
-                f"{COOKIE_LIMIT}. Put ids into the claims and look the rest up."
+                f"{COOKIE_LIMIT}. {largest(claims)}"
             )
 
     def deliver(
@@ -192,8 +245,12 @@ class Transport:
         access: str,
         refresh: str | None,
         max_age: float | None,
+        claims: Mapping[str, Any],
+        csrf: str | None = None,
     ) -> Additions:
         """Tokens on their way out. ``max_age``: seconds, None for a session cookie.
+        ``claims``: those of the session, for `check_size`. ``csrf``: a token that goes along
+        with cookies.
 
         Raises `TokenTooLarge`.
         """
@@ -202,34 +259,64 @@ class Transport:
             fields = [(settings.access_response_header, access)]
             if refresh is not None:
                 fields.append((settings.refresh_header_name, refresh))
-            return Additions(fields, [name for name, _ in fields])
-        self.check_size(self.access_cookie, access)
+            return Additions(fields, access, refresh, [name for name, _ in fields])
+        self.check_size(self.access_cookie, access, claims)
         fields = [self._set_cookie(self.access_cookie, access, max_age)]
         if refresh is not None:
-            self.check_size(self.refresh_cookie, refresh)
+            self.check_size(self.refresh_cookie, refresh, claims)
             fields.append(self._set_cookie(self.refresh_cookie, refresh, max_age))
-        return Additions(fields)
+        if csrf is not None:
+            fields.append(self._set_cookie(self.csrf_cookie or "", csrf, max_age))
+        return Additions(fields, access, refresh)
+
+    def with_csrf(self, additions: Additions, token: str, max_age: float | None) -> Additions:
+        """The same, and a cookie with a CSRF token, unless there is one among them."""
+        name = self.csrf_cookie or ""
+        cleared = self._set_cookie(name, "", 0)
+        kept = [field for field in additions.fields if field != cleared]
+        if any(cookie_name(field) == name and "Max-Age=0" not in field[1] for field in kept):
+            return additions
+        return replace(additions, fields=[*kept, self._set_cookie(name, token, max_age)])
 
     def clear(self) -> list[tuple[str, str]]:
         """Expire our cookies, with the attributes they were set with."""
-        return [self._set_cookie(name, "", 0) for name in (self.access_cookie, self.refresh_cookie)]
+        return [self._set_cookie(name, "", 0) for name in self._names]
 
     def clear_variants(self, request: Request) -> list[tuple[str, str]]:
         """Expire cookies of our names under another Domain or Path.
 
         Such a cookie was set by a sibling host or by an older configuration. It comes along
-        with every request as a duplicate, and would lock its owner out for good.
+        with every request as a duplicate, and would lock its owner out for good. The folders
+        above the page are looked into only if a duplicate did come along, since each variant
+        costs the response a field.
         """
-        settings = self._settings
-        ours = (settings.cookie_domain, settings.cookie_path)
-        return [
+        settings, names = self._settings, self._names
+        paths = list(dict.fromkeys(("/", *map(self._path_of, names))))
+        if self._duplicated(request):
+            paths = _path_variants(request.mount + request.path, settings.cookie_path)
+        # A browser keeps partitioned cookies apart from those set before the setting was on.
+        before = [self._set_cookie(name, "", 0, partitioned=False) for name in names]
+        return (before if settings.cookie_partitioned else []) + [
             self._set_cookie(name, "", 0, domain=domain, path=path)
-            for name in (self.access_cookie, self.refresh_cookie)
+            for name in names
             if not name.startswith("__Host-")  # of these a browser keeps only one
             for domain in (None, *_parent_domains(request.header("host")))
-            for path in _path_variants(request.mount + request.path, settings.cookie_path)
-            if (domain, path) != ours
+            for path in paths
+            if (domain, path) != (settings.cookie_domain, self._path_of(name))
         ]
+
+    def _path_of(self, name: str) -> str:
+        """Where a cookie of ours is sent; the refresh cookie may have a Path of its own."""
+        own = self._settings.refresh_cookie_path if name == self.refresh_cookie else None
+        return own or self._settings.cookie_path
+
+    def _duplicated(self, request: Request) -> bool:
+        try:
+            for name in self._names:
+                find_cookie(request.cookie or "", name)
+        except DuplicateCookie:
+            return True
+        return False
 
     def sends_tokens(self, headers: Iterable[tuple[str, str]]) -> bool:
         """Whether the app itself sets one of our cookies or token headers: then its word
@@ -238,8 +325,7 @@ class Transport:
             field_name = name.lower()
             if field_name in self._token_headers:
                 return True
-            cookie = value.partition("=")[0].strip() if field_name == "set-cookie" else ""
-            if cookie in (self.access_cookie, self.refresh_cookie):
+            if field_name == "set-cookie" and value.partition("=")[0].strip() in self._names:
                 return True
         return False
 
@@ -248,6 +334,8 @@ class Transport:
         name: str,
         value: str,
         max_age: float | None,
+        *,
+        partitioned: bool | None = None,
         **place: str | None,
     ) -> tuple[str, str]:
         settings = self._settings
@@ -256,12 +344,12 @@ class Transport:
             value,
             max_age=None if max_age is None else int(max_age),
             expires=0 if max_age == 0 else None,
-            path=place.get("path", settings.cookie_path),
+            path=place.get("path", self._path_of(name)),
             domain=place.get("domain", settings.cookie_domain),
             secure=settings.cookie_secure,
-            httponly=settings.cookie_httponly,
+            httponly=settings.cookie_httponly and name != self.csrf_cookie,
             samesite=settings.cookie_samesite,
-            partitioned=settings.cookie_partitioned,
+            partitioned=settings.cookie_partitioned if partitioned is None else partitioned,
             max_size=0,
             sync_expires=False,  # Max-Age says it, without a clock
         )
@@ -277,8 +365,12 @@ def find_cookie(field: str, name: str) -> str | None:
     unquoted or decoded. Raises `DuplicateCookie` if it came twice with different values.
     """
     found: str | None = None
+    sightings = 0
     at = field.find(name)
     while at != -1:
+        sightings += 1
+        if sightings > MAX_SIGHTINGS:
+            raise DuplicateCookie("the name of a token cookie is all over the Cookie field")
         after = at + len(name)
         before = at - 1
         while before >= 0 and field[before] in " \t":
@@ -297,23 +389,36 @@ def find_cookie(field: str, name: str) -> str | None:
     return found or None
 
 
+def cookie_name(field: tuple[str, str]) -> str:
+    """Of a Set-Cookie field."""
+    return field[1].partition("=")[0].strip()
+
+
 def merge_list(
-    headers: Iterable[tuple[AnyStr, AnyStr]], name: AnyStr, value: AnyStr, comma: AnyStr
+    headers: Iterable[tuple[AnyStr, AnyStr]],
+    name: AnyStr,
+    values: Sequence[AnyStr],
+    comma: AnyStr,
 ) -> list[tuple[AnyStr, AnyStr]]:
-    """Headers in which the list field ``name`` (RFC 9110 section 5.6.1) also holds ``value``.
+    """Headers in which the list field ``name`` (RFC 9110 section 5.6.1) also holds ``values``.
 
     For text (WSGI) and bytes (ASGI) alike; ``comma`` is "," in the same type. ``Vary: *``
     already says more than any name.
     """
     merged = list(headers)
     wanted = name.lower()
-    for index, (present, content) in enumerate(merged):
+    for index, (present, listed) in enumerate(merged):
         if present.lower() == wanted:
-            items = map(_strip, content.lower().split(comma))
-            if value.lower() not in items and content.strip() not in ("*", b"*"):
-                merged[index] = (present, content + comma + value if content else value)
+            if listed.strip() in ("*", b"*"):
+                return merged
+            items = tuple(map(_strip, listed.lower().split(comma)))
+            more: AnyStr = listed
+            for value in values:
+                if value.lower() not in items:
+                    more = more + comma + value if more else value
+            merged[index] = (present, more)
             return merged
-    merged.append((name, value))
+    merged.append((name, comma.join(values)))
     return merged
 
 

@@ -6,18 +6,19 @@ happened which did not: the outage leaves this file as it came, and the flow ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from .driver import Asks
-from .events import EventName
+from .errors import StoreUnavailable
+from .events import Event, EventName
 from .handle import Intent, Login, Parts, RequestAuth
 from .refusals import Refusal, unavailable
 from .reissue import Reissuer, max_age, undeliverable
 from .request import Request
 from .sessions import JUST_AFTER, Session, store
-from .transport import NOTHING, Additions, Channel
+from .transport import IN_BODY, NOTHING, Additions, Channel
 from .world import hooks
 
 
@@ -28,12 +29,12 @@ class Wishes:
         self.parts = parts
         self._reissuer = reissuer
 
-    def stand(self, intent: Intent | None, request: Request, status: int) -> bool:
+    def stand(self, intent: Intent | None, request: Request, status: int | None) -> bool:
         """Whether what the app asked for outlives this response; a logout always does."""
         return intent is not None and (intent.logout or _keeps_logins(request, status))
 
     def carry_out(
-        self, auth: RequestAuth, intent: Intent, status: int, muted: bool, now: float
+        self, auth: RequestAuth, intent: Intent, status: int | None, muted: bool, now: float
     ) -> Asks[Additions | Refusal]:
         """Store what the app asked for, then tell the client."""
         login = intent.login if _keeps_logins(auth.request, status) else None
@@ -60,7 +61,7 @@ class Wishes:
         )
         for session_id in ended:
             self.parts.memory.end(session_id, "logout_everywhere")
-        yield from hooks.emit(auth.event("revoked", subject=subject))
+        yield from hooks.emit(auth.event("revoked", subject=subject, reason="logout_everywhere"))
 
     def _store_login(
         self, auth: RequestAuth, intent: Intent, login: Login, now: float
@@ -69,13 +70,14 @@ class Wishes:
         session = login.pair.session
         replaced = tuple(one for one in auth.presented_sessions if one != session.id)
         if self.parts.stateless:
+            yield from hooks.emit(auth.event("login", session.id))
             return True
         if login.stored:
             row = yield from self._replace_with_stored(session, intent.claims, replaced, now)
         else:
             if intent.everywhere is not None:
                 session = replace(session, created_at=now + JUST_AFTER)
-            row = yield from store.create(session, ends=replaced, now=now)
+            row = yield from store_session(self.parts, session, ends=replaced, now=now)
         if row is None or row.revoked:
             return False  # overtaken by a log-out-everywhere that came after it began
         for session_id in replaced:
@@ -102,7 +104,9 @@ class Wishes:
         return row
 
     def _deliver_login(self, auth: RequestAuth, login: Login) -> Additions:
-        if login.channel is None or undeliverable(auth.request, login.channel):
+        if login.channel is None:
+            return IN_BODY
+        if undeliverable(auth.request, login.channel):
             return NOTHING
         transport, pair = self.parts.transport, login.pair
         additions = transport.deliver(
@@ -110,6 +114,8 @@ class Wishes:
             access=pair.access_token,
             refresh=pair.refresh_token,
             max_age=max_age(pair.session, auth.now),
+            claims=pair.session.claims,
+            csrf=self.parts.csrf.make(pair.session_id),
         )
         if login.channel is Channel.COOKIES:
             # Variants first: a browser applies Set-Cookie in order.
@@ -131,18 +137,23 @@ class Wishes:
         reissue, access = auth.reissue, auth.access
         if self.parts.stateless:
             return NOTHING if muted else self._update_carried(auth, claims, now)
-        session_id = reissue.session.id if reissue else access.session_id if access else None
-        session = yield from store.update(session_id or "", claims, now=now)
-        self.parts.memory.updated.put(session_id or "", now)
+        signed_in_by = reissue.session.id if reissue else access.session_id if access else None
+        session_id = signed_in_by or ""
+        session = yield from store.update(session_id, claims, now=now)
+        self.parts.memory.updated.put(session_id, now)
         if session is not None and session.revoked:
             self.parts.memory.end(session.id, "revoked")
         if session is None or session.revoked or muted:
             return NOTHING
         if reissue is not None:
             # The swap starts where the row stood at arrival: storing claims moved nothing.
-            fresh = replace(reissue, claims=claims)
+            fresh = replace(reissue, claims=claims, remembered=False)
             return (yield from self._reissuer.reissue(auth, fresh, now))
-        return self._reissuer.deliver(auth, session, access.generation if access else 0, now)
+        # No refresh token has signed this request: the new token lives no longer than the one
+        # it replaces, or one of them could be kept alive for ever, past the idle limit.
+        assert access is not None  # noqa: S101  # nothing else signs a request in
+        until = access.claims["exp"]
+        return self._reissuer.deliver(auth, session, access.generation, now, until=until)
 
     def _update_carried(
         self, auth: RequestAuth, claims: Mapping[str, Any], now: float
@@ -151,6 +162,32 @@ class Wishes:
         assert auth.carried is not None  # noqa: S101  # RequestAuth.update() saw to it
         session = replace(auth.carried, claims=claims)
         return self._reissuer.deliver(auth, session, session.generation, now, with_refresh=True)
+
+
+def store_session(
+    parts: Parts, session: Session, *, ends: Sequence[str] = (), now: float
+) -> Asks[Session]:
+    """Store a new session and end those it replaces; beyond ``max_sessions_per_subject`` the
+    oldest end, too. Answers the row as stored, as `SessionStore.create` does."""
+    row = yield from store.create(session, ends=ends, now=now)
+    most = parts.settings.max_sessions_per_subject
+    if most is not None and not row.revoked:
+        try:
+            yield from _end_oldest(parts, row, most, now)
+        except StoreUnavailable:
+            # The sign-in is stored. The next one ends what is too many now.
+            yield from hooks.emit(Event("store_unavailable", now, None, row.subject, row.id))
+    return row
+
+
+def _end_oldest(parts: Parts, newest: Session, most: int, now: float) -> Asks[None]:
+    alive = yield from store.find(newest.subject, now=now)
+    others = [session for session in alive if session.id != newest.id]
+    for session in others[most - 1 :]:
+        ended = yield from store.revoke(session.id, reason="too_many", now=now)
+        parts.memory.end(session.id, "too_many")
+        if ended:
+            yield from hooks.emit(Event("revoked", now, "too_many", session.subject, session.id))
 
 
 def end_session(
@@ -162,17 +199,20 @@ def end_session(
     ended = yield from store.revoke(session_id, reason=reason, now=auth.now)
     if ended:
         name: EventName = "reuse" if reason == "reuse" else "revoked"
-        yield from hooks.emit(auth.event(name, session_id, subject))
+        yield from hooks.emit(auth.event(name, session_id, subject, reason=reason))
     parts.memory.end(session_id, reason)
 
 
-def stored_by_caches(request: Request, status: int) -> bool:
-    """A cache merges the headers of these into a response it has stored already
-    (RFC 9111 sections 3.2 and 4.3.5): no cookie may be among them."""
-    return request.method == "HEAD" or status == 304
+def carries_tokens(request: Request, status: int | None) -> bool:
+    """Whether the response can carry a token; ``status`` None: there is no response.
+
+    A cache merges the headers of a HEAD response and of a 304 into one it has stored already
+    (RFC 9111 sections 3.2 and 4.3.5): no cookie may be among them.
+    """
+    return status not in (None, 304) and request.method != "HEAD"
 
 
-def _keeps_logins(request: Request, status: int) -> bool:
+def _keeps_logins(request: Request, status: int | None) -> bool:
     """A failed response takes a login and new claims back; one that can carry no token
     could not tell its client about them."""
-    return status < 500 and not stored_by_caches(request, status)
+    return status is not None and status < 500 and carries_tokens(request, status)

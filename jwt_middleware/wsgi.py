@@ -13,12 +13,16 @@ from functools import partial
 from typing import Any, TypeAlias, Unpack
 
 from .auth import JWTAuth
+from .bodies import peek_input
 from .driver import run
+from .environ import environ_header, environ_key, replace_header
 from .events import EventHook
-from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current
+from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current, serving
+from .keys import FetchKeys
 from .refusals import Refusal
 from .request import Request
 from .settings import Settings, SettingsKeywords
+from .showing import credentials
 from .transport import NOTHING, Additions, merge_list
 from .world import LoadClaims
 
@@ -30,7 +34,7 @@ class JWTMiddleware:
     """Signs requests in for the WSGI app behind it.
 
     Give it a `JWTAuth`, or what a `JWTAuth` takes: settings as keywords, ``load_claims``,
-    ``on_event``, ``clock``. Raises `ConfigurationError`.
+    ``on_event``, ``clock``, ``fetch_keys``. Raises `ConfigurationError`.
     """
 
     def __init__(
@@ -41,17 +45,21 @@ class JWTMiddleware:
         load_claims: LoadClaims | None = None,
         on_event: EventHook | None = None,
         clock: Callable[[], float] | None = None,
+        fetch_keys: FetchKeys | None = None,
         **settings: Unpack[SettingsKeywords],
     ) -> None:
-        auth = JWTAuth.of(auth, load_claims, on_event, clock, **settings)
+        auth = JWTAuth.of(auth, load_claims, on_event, clock, fetch_keys, **settings)
         auth.check_sync()
         self.app = app
         self.auth = auth
         self._flow = auth.flow
         self._clock = auth.clock
-        self._varies = "cookies" in auth.settings.token_location
-        self._header_key = _environ_key(auth.settings.header_name)
-        self._refresh_key = _environ_key(auth.settings.refresh_header_name)
+        self._vary = auth.flow.parts.transport.vary
+        self._vary_by_refresh = auth.flow.parts.transport.vary_by_refresh
+        self._header_key = environ_key(auth.settings.header_name)
+        self._refresh_key = environ_key(auth.settings.refresh_header_name)
+        self._reads_forms = auth.settings.csrf == "double-submit"
+        self._shows_token = auth.settings.show_access_token
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         now = self._clock()
@@ -59,14 +67,19 @@ class JWTMiddleware:
         request = Request(
             environ["REQUEST_METHOD"],
             path if path.isascii() else _as_text(path),
-            raw_path=environ.get("RAW_URI") or environ.get("REQUEST_URI"),
-            authorization=environ.get(self._header_key),
-            refresh=environ.get(self._refresh_key),
-            cookie=environ.get("HTTP_COOKIE"),
-            header=partial(_header, environ),
-            mount=mount if mount.isascii() else _as_text(mount),
-            query=environ.get("QUERY_STRING", ""),
+            environ.get("RAW_URI") or environ.get("REQUEST_URI"),
+            environ.get(self._header_key),
+            environ.get(self._refresh_key),
+            environ.get("HTTP_COOKIE"),
+            # A copy: the environ is going to hold the handle, which holds this.
+            # A copy: the environ is going to hold the handle, which holds this, and a ring of
+            # objects is freed late.
+            partial(environ_header, environ.copy()),
+            mount if mount.isascii() else _as_text(mount),
+            environ.get("QUERY_STRING", ""),
         )
+        if self._reads_forms:
+            request.peek = partial(peek_input, environ)
         auth = self._flow.glance(request, now)
         if auth is None:
             arrival = run(self._flow.arrive(request, now), self.auth.world)
@@ -80,6 +93,8 @@ class JWTMiddleware:
             subject = auth.identity if auth.access is None else auth.access.subject
             environ["REMOTE_USER"] = subject if subject.isascii() else _as_native(subject)
             environ["AUTH_TYPE"] = "Bearer"
+        if self._shows_token:
+            replace_header(environ, self.auth.settings.header_name, credentials(auth))
         return self._serve(auth, environ, start_response)
 
     def _serve(
@@ -91,13 +106,13 @@ class JWTMiddleware:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             nonlocal additions, refusal
             more = () if exc_info is None else (exc_info,)
-            plain = auth.intent is None and auth.reissue is None
+            plain = auth.intent is None and auth.reissue is None and auth.csrf_cookie is None
             if additions is None:
                 additions = NOTHING
                 if plain:
                     auth.closed = "started"
                 else:
-                    outcome = self._respond(auth, status, headers)
+                    outcome = self._respond(auth, int(status[:3]), headers)
                     if isinstance(outcome, Refusal):
                         refusal = outcome
                     else:
@@ -105,10 +120,11 @@ class JWTMiddleware:
             if refusal is not None:
                 self._refuse(refusal, start_response, *more)
                 return _discard
-            if additions.fields:
+            if additions is not NOTHING:
                 headers = list(self._flow.merge(additions, headers))
-            if self._varies:
-                headers = merge_list(headers, "Vary", "Cookie", ",")
+            vary = self._vary if auth.request.refresh is None else self._vary_by_refresh
+            if vary:
+                headers = merge_list(headers, "Vary", vary, ",")
             write = start_response(status, headers, *more)
             if not plain or auth.unconfirmed is not None:
                 run(self._flow.settle(auth, self._clock()), self.auth.world)
@@ -132,20 +148,20 @@ class JWTMiddleware:
     def _abandon(self, auth: RequestAuth) -> None:
         """An exception escapes before the response started: a logout is stored all the same."""
         if auth.closed is None:
-            self._respond(auth, _NO_RESPONSE, [])
+            self._respond(auth, None, [])
 
     def _respond(
-        self, auth: RequestAuth, status: str, headers: list[tuple[str, str]]
+        self, auth: RequestAuth, status: int | None, headers: list[tuple[str, str]]
     ) -> Additions | Refusal:
-        steps = self._flow.respond(auth, int(status[:3]), headers, self._clock())
+        steps = self._flow.respond(auth, status, headers, self._clock())
         return run(steps, self.auth.world)
 
     def _refuse(
         self, refusal: Refusal, start_response: Callable[..., Any], *exc_info: Any
     ) -> Iterable[bytes]:
         headers = list(refusal.headers)
-        if self._varies:
-            headers = merge_list(headers, "Vary", "Cookie", ",")
+        if self._vary:
+            headers = merge_list(headers, "Vary", self._vary, ",")
         start_response(refusal.status_line, headers, *exc_info)
         return [refusal.body]
 
@@ -168,47 +184,36 @@ class _Body:
         self._auth = auth
         self._refusal = refusal
         self._abandon = abandon
-        self._chunks = self._unless_refused()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        # Step by step, since a server may interleave the bodies of several requests.
-        reset = current.set(self._auth)
-        try:
-            return next(self._chunks)
-        except StopIteration:
-            raise
-        except Exception:
-            self._abandon(self._auth)
-            raise
-        finally:
-            current.reset(reset)
-
-    def _unless_refused(self) -> Iterator[bytes]:
-        if self._refusal() is None:
-            for chunk in self._body:
-                if self._refusal() is not None:
+        auth, refusal = self._auth, self._refusal
+        if refusal() is None:
+            chunks = iter(self._body)
+            while True:
+                # Step by step, since a server may interleave the bodies of several requests.
+                reset = current.set(auth)
+                try:
+                    chunk = next(chunks)
+                except StopIteration:
+                    break
+                except Exception:
+                    self._abandon(auth)
+                    raise
+                finally:
+                    current.reset(reset)
+                if refusal() is not None:
                     break
                 yield chunk
-        refused = self._refusal()
+        refused = refusal()
         if refused is not None:
             yield refused.body
 
     def close(self) -> None:
         close = getattr(self._body, "close", None)
         if close is not None:
-            reset = current.set(self._auth)
-            try:
+            with serving(self._auth):
                 close()
-            finally:
-                current.reset(reset)
 
-
-# What escapes the app leaves no response of ours. Then, as with a 304, no token goes out and
-# no login stands, but a logout is stored.
-_NO_RESPONSE = "304 "
 
 _COMPLETE = frozenset((list, tuple))
 
@@ -220,17 +225,6 @@ def _is_wrapped_file(body: object, environ: Environ) -> bool:
 
 def _discard(data: bytes) -> None:
     """``write()`` of a response that was replaced."""
-
-
-def _environ_key(name: str) -> str:
-    """A request header's key in the environ (RFC 3875 section 4.1.18)."""
-    key = name.upper().replace("-", "_")
-    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-
-
-def _header(environ: Environ, name: str) -> str | None:
-    value = environ.get(_environ_key(name))
-    return value if isinstance(value, str) else None
 
 
 def _as_text(native: str) -> str:

@@ -141,6 +141,13 @@ class Browser:
         self.house = house
         self.jar: dict[str, str] = {}
 
+    def late_access(self) -> None:
+        """An access token handed out now, late in its refresh token's life: as by an answer
+        that is repeated. It may outlive the refresh token."""
+        row = self.house.row(token_claims(self.refresh)["sid"])
+        tokens = self.house.auth.flow.parts.tokens
+        self.set_access(tokens.access(row, generation=row.generation, now=self.house.now))
+
     def copy(self) -> Browser:
         """The same cookies elsewhere: another tab, or a thief."""
         twin = Browser(self.house)

@@ -27,40 +27,74 @@ FLOORS: list[dict[str, str]] = [
         "driver": "Commands, and the two loops that run a decision against the world.",
         "jws": "A compact JWS, read strictly; what it says is not yet believed.",
         "request": "What both doors make of a request.",
+        "environ": "Request headers in a WSGI environ.",
+        "forms": "One field of a form, in the beginning of a body.",
+        "queries": "A token in the query of a handshake, and the query without it.",
         "memory": "What one process remembers, within bounds.",
         "events": "Security events, told to a hook and to the log.",
         "setting_kinds": "The kinds of value a setting can hold.",
     },
     {
+        "bodies": "A look at the beginning of a body, which the app then reads whole.",
+        "access": "What a place asks of the claims of whoever is signed in, as predicates.",
         "claims": "What a token says of its subject, read-only.",
         "keys": "Keys, prepared once, and sets of them.",
         "sessions": "The row, the store protocols, and their verbs as typed commands.",
+    },
+    {
+        "key_files": "Keys as a configuration gives them: written out, or in files.",
+    },
+    {
+        "issuers": "Somebody else whose tokens open the app, and on what terms.",
+    },
+    {
+        "rules": "What is asked on which path.",
+        "legacy": "Tokens of the package used before, and on what terms they count.",
+    },
+    {
+        "simplejwt": "What the settings of simplejwt are here, key by key.",
     },
     {
         "world": "Who answers the commands of a decision: the store and the app's hooks.",
         "settings": "All settings, checked together, all faults at once.",
     },
     {
+        "nesting": "Our own tokens, signed and then encrypted.",
+        "trust": "Whose tokens open the app, and what they must say.",
+    },
+    {
         "rotation": "The rotation table, as a pure function.",
         "transport": "Where tokens travel: found in a request, put on a response.",
-        "csrf": "Whether another site caused the request.",
         "tokens": "Tokens, issued and verified.",
         "refusals": "The answers a request gets that may not go on.",
+        "csrf_tokens": "CSRF tokens, made for one session.",
+    },
+    {
+        "csrf": "Whether another site caused the request.",
+        "publishing": "Our public keys as a JWK Set, and the answer to whoever asks for it.",
     },
     {
         "handle": "RequestAuth: what a view sees and asks for, recorded.",
     },
     {
         "reissue": "What a refresh token is worth in tokens, when the response starts.",
+        "showing": "The access token that the app is shown, for a service behind it.",
     },
     {
         "wishes": "What the app asked of its handle, carried out.",
     },
     {
+        "endpoints": "The paths that the middleware answers in the app's place.",
+    },
+    {
         "flow": "The four cases, as generators that do no I/O and read no clock.",
+        "connections": "How long an open connection may stay open, as a generator of that kind.",
     },
     {
         "auth": "JWTAuth: settings, keys, store and hooks, put together.",
+    },
+    {
+        "sockets": "An open WebSocket: its messages pass, one task watches.",
     },
     {
         "wsgi": "The WSGI door.",
@@ -87,15 +121,32 @@ class Plug(NamedTuple):
 
 
 PLUGS: dict[str, Plug] = {
+    "jwk": Plug("keys", frozenset(), "Keys from PEM and JWK; needs cryptography."),
+    "jwks": Plug("keys", frozenset({"jwk"}), "Keys that an issuer publishes, kept at hand."),
+    "jwks_http": Plug("keys", frozenset(), "Asks a server for them, within limits."),
+    "discovery": Plug("keys", frozenset(), "Finds where an issuer publishes them."),
+    "jwe": Plug("errors", frozenset(), "Encryption; needs joserfc."),
+    "otel": Plug("auth", frozenset(), "Counts, and what spans are told; needs OpenTelemetry."),
     "stores": Plug("settings", frozenset(), "Where sessions are kept."),
-    "testing": Plug("__init__", frozenset({"stores"}), "What users test their apps with."),
+    "frameworks": Plug("__init__", frozenset(), "Helpers in the idiom of each framework."),
+    "testing": Plug("__init__", frozenset({"stores", "frameworks"}), "What users test apps with."),
     "demo": Plug("__init__", frozenset({"stores", "testing"}), "An app to look at it with."),
-    "__main__": Plug("__init__", frozenset({"demo"}), "The command line."),
+    "cli": Plug(
+        "__init__",
+        frozenset({"demo", "discovery", "jwk", "jwks", "jwks_http", "stores"}),
+        "The command line.",
+    ),
+    "__main__": Plug("__init__", frozenset({"cli"}), "The command line, as a module."),
 }
 
 ON_DEMAND: dict[tuple[str, str], str] = {
     ("auth", "stores"): "A store is opened by its URL, on first need.",
+    ("auth", "jwks"): "Keys are fetched for who has to verify by them; that needs cryptography.",
+    ("auth", "jwks_http"): "Likewise; the user may have another way to ask.",
+    ("auth", "discovery"): "Likewise; where an issuer says no more than who it is.",
     ("settings", "stores"): "A store's URL is checked at start-up.",
+    ("nesting", "jwe"): "Tokens are encrypted where there is a key for it; that needs joserfc.",
+    ("key_files", "jwk"): "Keys are parsed where there are any; that needs cryptography.",
 }
 """The plugs that a core file may import, and only inside a function."""
 
@@ -247,6 +298,7 @@ def test_nothing_optional_is_loaded(module: str) -> None:
     assert tops - sys.stdlib_module_names - theirs <= {"jwt_middleware", "asgiref"}
     assert "sqlite3" not in tops
     assert {f"jwt_middleware.{plug}" for plug in PLUGS} & loaded == set()
+    assert "argparse" not in tops - theirs
     if module.endswith(".wsgi"):
         assert tops & {"asyncio", "asgiref"} == set()
 

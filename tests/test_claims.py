@@ -152,8 +152,8 @@ def test_reserved_names_are_refused(name: str) -> None:
 
 
 def test_the_reserved_names() -> None:
-    """Reserved are the registered claims, the key a token is bound to, and our own three."""
-    assert set("iss sub aud exp nbf iat jti cnf sid rgen rexp".split()) == RESERVED
+    """Reserved: the registered claims, a token's key, when its owner signed in, our own three."""
+    assert set("iss sub aud exp nbf iat jti cnf auth_time sid rgen rexp".split()) == RESERVED
 
 
 def test_all_reserved_names_are_named() -> None:

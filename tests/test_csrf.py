@@ -8,7 +8,8 @@ import pytest
 from forging import make_settings
 from stepping import make_request
 
-from jwt_middleware.csrf import OriginPolicy
+from jwt_middleware.csrf import CsrfPolicy, OriginPolicy
+from jwt_middleware.csrf_tokens import VISITOR
 
 HOST = "app.example"
 OURS = f"https://{HOST}"
@@ -204,3 +205,37 @@ def test_exempt_paths(path: str, refused: bool) -> None:
     """Exempt paths are whole segments, and nothing that could be read otherwise."""  # S30, S40
     settings: dict[str, Any] = {"csrf_exempt_paths": ["/hooks"]}
     assert refuses(path=path, origin=EVIL, site="cross-site", **settings) is refused
+
+
+# ── The policy of both halves ────────────────────────────────────────────────────
+
+
+def test_each_reason_is_explained() -> None:
+    """Every reason of a fault has its text, and no other reason has one."""
+    policy = CsrfPolicy(make_settings())
+    assert policy.explain("csrf") is not None
+    assert policy.explain("csrf_token_missing") is not None
+    assert policy.explain("csrf_token_invalid") is not None
+    assert policy.explain("expired") is None
+
+
+def test_a_form_is_awaited_where_there_is_a_body_to_look_at() -> None:
+    """A body nobody can look at is not waited for, and none is where no token is asked for."""
+    # S40
+    form = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+    request = make_request("POST", headers=form)
+    policy = CsrfPolicy(make_settings(csrf="double-submit"))
+    assert not policy.awaits_form(request, "a-session")
+    request.peek = lambda: (b"", True)
+    assert policy.awaits_form(request, "a-session")
+    assert not policy.awaits_form(request, VISITOR)  # whose token would be in a cookie
+    assert not CsrfPolicy(make_settings()).awaits_form(request, "a-session")
+
+
+def test_a_token_of_no_text_is_no_visitors() -> None:
+    """A lone surrogate in a token is compared as all else is, and raises nothing."""  # S8, S14
+    policy = CsrfPolicy(make_settings(csrf="double-submit"))
+    cookies = {"__Host-csrf_token": policy.make(VISITOR) or ""}
+    headers = {"sec-fetch-site": "same-origin", "x-csrf-token": "\udcff"}
+    request = make_request("POST", cookies=cookies, headers=headers)
+    assert policy.fault(request, VISITOR) == "csrf_token_invalid"

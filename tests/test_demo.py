@@ -17,6 +17,8 @@ from jwt_middleware import Event, asgi
 from jwt_middleware.demo import app, check, config, pages, server
 from jwt_middleware.demo.check import SCENARIOS, SimulatedClock, Stage, Step
 from jwt_middleware.demo.client import Browser, Program, Reply
+from jwt_middleware.demo.watch import recorder
+from jwt_middleware.demo.watch.actions import Watch
 
 HOSTILE = "<script>alert(1)</script>\"'&{user}"
 
@@ -213,12 +215,10 @@ def test_the_page_flow(stage: Stage) -> None:
 def test_a_renewed_refresh_token_is_visible(stage: Stage) -> None:
     """The page tells a renewed refresh token from a reissued access token."""
     browser = stage.signed_in()
-    pages_seen: list[str] = []
-    for _ in range(7):
-        stage.clock.move(9)
-        pages_seen.append(browser.get("/").text)
-        browser.post("/claims")
-    assert ["Renewed in this request" in page for page in pages_seen] == [False] * 6 + [True]
+    assert "Renewed in this request" not in browser.get("/").text
+    check.late_access(browser, stage.clock)
+    stage.clock.move(2)
+    assert "Renewed in this request" in browser.get("/").text
 
 
 def test_a_person_is_shown_the_login_page(stage: Stage) -> None:
@@ -369,3 +369,36 @@ def test_every_run_has_its_own_secret() -> None:
     """The secret of one run is not that of another."""
     with config.demo_auth() as one, config.demo_auth() as other:
         assert one.settings.secret_key != other.settings.secret_key
+
+
+# ── The page to watch it on (its buttons: tests/browser/test_watch.py) ────────────
+
+
+def test_an_event_outside_a_request_is_told_and_not_recorded() -> None:
+    """What no request has caused reaches the terminal, and no record."""
+    told: list[Event] = []
+    watch = Watch(told.append)
+    event = Event("revoked", 0.0)
+    watch.hear(event)
+    assert told == [event]
+    assert watch.recorder.after(0, 0) == []
+
+
+def test_a_record_holds_no_token() -> None:
+    """Of a token its claims are recorded, without its own id; of anything else, that it is none."""
+    watch = Watch(lambda event: None)
+    token = "head." + b64encode(b'{"sub": "alice", "jti": "own"}').decode() + ".signature"
+    passage = watch.enter("GET", "/me", "demo_access_token=broken", elsewhere=False)
+    watch.recorder.answered(passage, 200, {"access": token}, lost=False)
+    (record,) = watch.recorder.after(0, 0)
+    assert record["presented"] == {"access": "unreadable"}
+    assert record["delivered"] == {"access": {"sub": "alice"}}
+
+
+def test_of_a_long_run_the_end_is_kept() -> None:
+    """The record is bounded, and a page that is opened late is shown the latest."""
+    watch = Watch(lambda event: None)
+    for number in range(recorder.KEPT + 5):
+        watch.recorder.did(str(number))
+    kept = watch.recorder.after(0, 0)
+    assert (len(kept), kept[-1]["text"]) == (recorder.KEPT, str(recorder.KEPT + 4))

@@ -40,6 +40,13 @@ class Example(NamedTuple):
 EXAMPLES = [
     Example("flask_app.py", "python examples/flask_app.py"),
     Example("fastapi_app.py", "uvicorn examples.fastapi_app:app", speaks_json=True),
+    Example("starlette_app.py", "uvicorn examples.starlette_app:app", speaks_json=True),
+    Example("litestar_app.py", "uvicorn examples.litestar_app:app", speaks_json=True),
+    Example("quart_app.py", "uvicorn examples.quart_app:app"),
+    Example("django_app.py", "uvicorn examples.django_app:app"),
+    Example("falcon_app.py", "python examples/falcon_app.py"),
+    Example("pyramid_app.py", "python examples/pyramid_app.py"),
+    Example("bottle_app.py", "python examples/bottle_app.py"),
     Example("plain_wsgi.py", "python examples/plain_wsgi.py"),
     Example("plain_asgi.py", "uvicorn examples.plain_asgi:app"),
 ]
@@ -71,7 +78,14 @@ def visiting(example: Example, place: Path) -> Generator[Visitor, None, None]:
     program, *arguments = example.command.split()
     if program == "uvicorn":
         arguments = ["-m", "uvicorn", "--port", str(port), *arguments]
-    with serving("-W", "error", *arguments, port=port, log=place / "log", variables=variables):
+    # What Pyramid imports, and WebOb beneath it.
+    silent = (
+        "'cgi' is deprecated:DeprecationWarning",
+        "pkg_resources is deprecated:UserWarning",
+        "Deprecated call to `pkg_resources.declare_namespace('paste')`:DeprecationWarning",
+    )
+    warnings = ("-W", "error", *(f"-Wignore:{warning}" for warning in silent))
+    with serving(*warnings, *arguments, port=port, log=place / "log", variables=variables):
         visitor = Visitor(port)
         visitor.speaks_json = example.speaks_json
         yield visitor

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from math import inf
 from typing import Any
 
 import jwt
 import pytest
 from forging import CLAIMS, NOW, OLD_SECRET, SECRET, make_tokens, refresh_secret
+from keychain import jwk, key_for, public_pem
 
-from jwt_middleware.keys import REFRESH_ALGORITHM, Key, KeySet, access_keys, derive, refresh_keys
+from jwt_middleware.errors import ConfigurationError
+from jwt_middleware.jwk import read_keys
+from jwt_middleware.keys import (
+    REFRESH_ALGORITHM,
+    Key,
+    KeySet,
+    KeySource,
+    access_keys,
+    derive,
+    refresh_keys,
+)
 
 SECRETS = (SECRET.encode(), OLD_SECRET.encode())
 LONG = b"x" * 64
@@ -140,3 +152,34 @@ def test_keys_cannot_be_changed() -> None:
 def test_now_is_not_asked() -> None:
     """Signing the same claims twice gives the same token: no clock and no chance in it."""
     assert make_tokens().sign_access({"exp": NOW}) == make_tokens().sign_access({"exp": NOW})
+
+
+# ── Sets, whatever their keys ────────────────────────────────────────────────────
+
+
+def test_one_kid_can_be_two_keys_of_different_algorithms() -> None:
+    """What is looked up is the kid and the algorithm, together."""  # S2, S5
+    one = read_keys(jwk(key_for("ES256"), kid="same"))[0]
+    other = read_keys(jwk(key_for("RS256"), kid="same"))[0]
+    keys = KeySet([one, other])
+    assert keys.find("same", "ES256") is one
+    assert keys.find("same", "RS256") is other
+    assert keys.find("same", "PS256") is None
+    assert keys.find(None, "RS256") is other
+
+
+def test_a_set_that_only_verifies_says_so() -> None:
+    """Asked for its signing key, it tells what is missing."""
+    for keys in (KeySet([]), KeySet(read_keys(public_pem(key_for("ES256"))))):
+        with pytest.raises(ConfigurationError, match="only verifies tokens"):
+            _ = keys.signing
+
+
+def test_a_fixed_set_never_asks_to_be_refreshed() -> None:
+    """It is a source of keys that is never due and never stale."""
+    keys: KeySource = access_keys(SECRETS, "HS256")
+    assert (keys.version, keys.due) == (0, inf)
+    assert not keys.stale("unknown", NOW)
+    keys.refresh("unknown", NOW)
+    keys.refresh_ahead(NOW)
+    assert keys.version == 0

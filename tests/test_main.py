@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import jwt_middleware
-from jwt_middleware.__main__ import main
+from jwt_middleware.cli.main import main
 
 DOORS = ("wsgi", "asgi")
 
@@ -39,8 +39,9 @@ def test_no_command_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a command the help is printed, which names every command."""
     assert main([]) == 0
     out = capsys.readouterr().out
-    assert "usage: python -m jwt_middleware" in out
-    assert "demo" in out
+    assert "usage: jwt-middleware" in out
+    for command in ("keygen", "inspect", "check", "issue", "sessions", "demo"):
+        assert f"\n    {command} " in out
 
 
 def test_demo_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,6 +121,13 @@ def test_the_demo_ends_quietly(door: str, number: signal.Signals, tmp_path: Path
         _, err = program.communicate(timeout=30)
     assert (program.returncode, err) == (0, "")
     assert list(tmp_path.glob("jwt-demo-*")) == []
+
+
+def test_the_module_runs_as_a_program_only() -> None:
+    """To import ``jwt_middleware.__main__`` runs nothing."""
+    from jwt_middleware import __main__
+
+    assert __main__.main is main
 
 
 def test_a_command_loads_only_its_own() -> None:

@@ -21,8 +21,9 @@ from typing import Any, NamedTuple, get_args
 import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
+from keychain import key_for, pem, public_pem
 from starlette.testclient import TestClient
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import jwt_middleware
 from jwt_middleware import (
@@ -406,8 +407,13 @@ def test_an_expired_refresh_token_is_renewed(shop: Callable[..., Shop]) -> None:
     """Case 3: beside a valid access token, as long as the session may live."""
     place = shop(refresh_token_expires=1200)
     client = place.visitor()
-    place.clock.now += 600
-    client.post("/promote")  # a new access token alone, which outlives the refresh token
+    spent = tokens_of(client)[REFRESH]
+    client.delete_cookie(ACCESS)
+    client.get("/")
+    client.delete_cookie(ACCESS)  # as if the answer had been lost; ten minutes later it is
+    client.set_cookie(REFRESH, spent, secure=True)  # repeated, so that the new access token
+    place.clock.now += 600  # outlives the refresh token beside it
+    client.get("/")
     before = tokens_of(client)
     place.clock.now += 601
     assert client.get("/").text == "You are alice."
@@ -469,19 +475,29 @@ def test_names_that_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("story")
 def test_secrets_are_read_from_files(tmp_path: Path) -> None:
-    """The three ``_FILE`` names that the README lists are read, and there is no fourth."""
+    """The ``_FILE`` names that the README lists are read, and there is no other."""
     (tmp_path / "key").write_text(SECRET + "\n")
     (tmp_path / "former").write_text("k" * 32 + "\n" + "j" * 32)
+    (tmp_path / "private").write_text(pem(key_for("EdDSA")))
+    (tmp_path / "public").write_text(public_pem(key_for("EdDSA", 1)))
+    (tmp_path / "encryption").write_text("A" * 43)
+    (tmp_path / "decryption").write_text("B" * 42 + "A\n" + "C" * 42 + "A")
     (tmp_path / "store").write_text("memory://")
     listed = re.findall(r"`(JWT_\w+_FILE)`", README)
     secret = [item.name for item in fields(Settings) if item.metadata["secret"]]
     assert sorted(listed) == sorted(f"JWT_{name.upper()}_FILE" for name in secret)
 
-    paths = [str(tmp_path / name) for name in ("key", "former", "store")]
-    settings = Settings.from_env(environ=dict(zip(listed, paths, strict=True)))
+    names = ("key", "former", "private", "public", "encryption", "decryption", "store")
+    paths = [str(tmp_path / name) for name in names]
+    environ = {**dict(zip(listed, paths, strict=True)), "JWT_ALGORITHM": "EdDSA"}
+    settings = Settings.from_env(environ=environ)
 
     assert settings.secret_key == SECRET.encode()
     assert settings.previous_secret_keys == (b"k" * 32, b"j" * 32)
+    assert [text.path for text in settings.private_key] == [tmp_path / "private"]
+    assert [text.path for text in settings.public_keys] == [tmp_path / "public"]
+    assert settings.encryption_key == bytes(32)
+    assert len(settings.previous_encryption_keys) == 2
     assert settings.session_store == "memory://"
 
 
@@ -1037,7 +1053,7 @@ def test_another_origin_may_read_the_headers(shop: Callable[..., Shop]) -> None:
     assert answer.text == "alice"
     exposed = answer.headers["Access-Control-Expose-Headers"]
     assert set(exposed.split(",")) == {"X-Access-Token", "X-Refresh-Token"}
-    assert "Vary" not in answer.headers
+    assert answer.headers["Vary"] == "X-Refresh-Token"
 
 
 # ── Limits ──────────────────────────────────────────────────────────────────────
@@ -1104,7 +1120,7 @@ def test_an_upload_that_comes_too_late(shop: Callable[..., Shop]) -> None:
 
 
 def test_websockets() -> None:
-    """A handshake is signed in and reissued like a request; the open connection outlives the
+    """A handshake is signed in and reissued like a request; the open connection ends with the
     session."""
     clock = Clock()
     auth = JWTAuth(secret_key=SECRET, session_store="memory://", clock=clock)
@@ -1112,8 +1128,7 @@ def test_websockets() -> None:
     async def echo(scope: Any, receive: Any, send: Any) -> None:
         socket = WebSocket(scope, receive, send)
         await socket.accept()
-        for _ in range(2):
-            await socket.receive_text()
+        async for _ in socket.iter_text():
             await socket.send_text(str(get_auth(scope).subject))
 
     pair = auth.issue("alice")
@@ -1128,6 +1143,6 @@ def test_websockets() -> None:
         socket.send_text("who?")
         assert socket.receive_text() == "alice"
         auth.revoke(pair.session_id)
-        clock.now += ACCESS_LIFE
-        socket.send_text("and now?")
-        assert socket.receive_text() == "alice"
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_text()
+        assert closed.value.code == 1008

@@ -26,6 +26,8 @@ REASONS = (
     "reuse",
     "superseded",
     "csrf",
+    "csrf_token_missing",
+    "csrf_token_invalid",
     "store_unavailable",
     "logged_out",
 )
@@ -73,6 +75,8 @@ def members(refusal: Refusal) -> dict[str, Any]:
         ("logged_out", 401, "invalid_token", 'Bearer error="invalid_token"'),
         ("invalid_request", 400, "invalid_request", 'Bearer error="invalid_request"'),
         ("csrf", 403, "csrf_refused", None),
+        ("csrf_token_missing", 403, "csrf_refused", None),
+        ("csrf_token_invalid", 403, "csrf_refused", None),
         ("store_unavailable", 503, "temporarily_unavailable", None),
     ],
 )

@@ -75,6 +75,7 @@ REACHED: dict[str, Row] = {
     "expired": see(a_row(expires_at=NOW)),
     "current": see(a_row()),
     "fresh": see(a_fresh_row()),
+    "slow upload": see(a_fresh_row(GRACE + 1), 4, has_body=True),
     "predecessor": see(a_fresh_row(), 4),
     "sibling of a recovery": see(a_fresh_row(), 3),
     "unclaimed successor": see(a_fresh_row(DAY), 4, lost_response_window=60.0),
@@ -304,6 +305,37 @@ def test_a_late_upload_ends_nothing(generation: int) -> None:
     assert see(older, generation, has_body=True).verdict is Verdict.REUSE
 
 
+@pytest.mark.parametrize(
+    ("age", "verdict"),
+    [
+        (GRACE, Verdict.REPLAY),  # a sibling of the burst that rotated
+        (GRACE + 0.001, Verdict.KEEP),
+        (UPLOAD_WINDOW, Verdict.KEEP),
+        (UPLOAD_WINDOW + 0.001, Verdict.REPLAY),  # nothing is under way for so long
+    ],
+)
+def test_a_slow_upload_brings_no_successor(age: float, verdict: Verdict) -> None:
+    """For an hour after the grace a lost answer is not made good to a request with a body: it
+    is signed in, and its client keeps the refresh token it has."""  # S41
+    assert see(a_fresh_row(age), 4, has_body=True).verdict is verdict
+    assert see(a_fresh_row(age), 4).verdict is Verdict.REPLAY
+
+
+def test_a_renewal_is_no_slow_upload() -> None:
+    """Its refresh token is past its expiry, so there is nothing to keep."""
+    idle = a_fresh_row(600, expires_at=NOW - 1)
+    assert see(idle, 4, has_body=True, renewal=True).verdict is Verdict.REPLAY
+
+
+def test_a_slow_upload_is_nobody_elses() -> None:
+    """It is for lost answers alone: a confirmed successor, a window that is over and older
+    generations are judged as ever."""
+    body = {"has_body": True}
+    assert see(a_fresh_row(600, confirmed_generation=5), 4, **body).reason == "superseded"
+    assert see(a_fresh_row(600), 4, lost_response_window=60.0, **body).reason == "superseded"
+    assert see(a_fresh_row(600), 3, **body).reason == "superseded"
+
+
 def test_a_body_takes_nothing_away() -> None:
     """What is accepted without a body is accepted with one."""
     assert see(a_row(), has_body=True).verdict is Verdict.ROTATE
@@ -412,12 +444,26 @@ def test_tokens_of_the_row_are_never_reuse(presented: Presented) -> None:
 
 
 @given(anything)
-def test_a_body_never_makes_it_worse(presented: Presented) -> None:
-    """With a body a verdict is the same, or an anonymous one in place of a reuse."""
+@example(
+    Presented(
+        session=a_fresh_row(600),
+        generation=4,
+        authentic=True,
+        now=NOW,
+        grace=GRACE,
+        lost_response_window=None,
+    )
+)
+def test_a_body_signs_nobody_out(presented: Presented) -> None:
+    """With a body a verdict is the same, or an anonymous one in place of a reuse, or signed in
+    without the successor, which is not asked for."""
     without = judge(replace(presented, has_body=False))
     with_body = judge(replace(presented, has_body=True))
     if with_body is not without:
-        assert (without.verdict, with_body.verdict) == (Verdict.REUSE, Verdict.ANONYMOUS)
+        assert (without.verdict, with_body.verdict) in {
+            (Verdict.REUSE, Verdict.ANONYMOUS),
+            (Verdict.REPLAY, Verdict.KEEP),
+        }
 
 
 # ── The two swaps ────────────────────────────────────────────────────────────────
@@ -458,3 +504,10 @@ def test_a_swap_forward_never_extends_the_absolute_limit() -> None:
     session = a_row(absolute_expires_at=NOW + DAY)
     swap = swap_forward(session, generation=9, issued_at=NOW, expires_at=NOW + 30 * DAY)
     assert swap["expires_at"] == NOW + DAY
+
+
+def test_a_slow_upload_may_take_an_hour() -> None:
+    """For an hour after a rotation a body may have been on its way, and not a second longer."""
+    for age, name in ((3600.0, "late upload"), (3600.5, "reuse")):
+        row = a_row(rotated_at=NOW - age, confirmed_at=NOW - age)
+        assert see(row, 4, has_body=True).name == name

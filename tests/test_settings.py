@@ -7,6 +7,9 @@ import dataclasses
 import json
 import math
 import random
+import shlex
+import subprocess
+import sys
 import typing
 import warnings
 from collections.abc import Callable, Mapping
@@ -20,12 +23,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError
+from keychain import key_for, public_pem
 
 from jwt_middleware import setting_kinds as kinds
 from jwt_middleware import settings as settings_module
 from jwt_middleware.errors import ConfigurationError
+from jwt_middleware.issuers import Issuer
+from jwt_middleware.key_files import MAX_KEY_FILE
 from jwt_middleware.settings import (
-    MAX_SECRET_FILE,
     RiskyTimesWarning,
     Settings,
     SettingsKeywords,
@@ -35,6 +40,7 @@ from jwt_middleware.stores.memory import MemorySessionStore
 
 SECRET = "f3Kq-7Tn0vW_x8LbR2zYc5Hd9JmP4sGa"  # 32 bytes, as HS256 asks
 OTHER = "Qw8-eR5tZ_u1IoP6aS9dF3gH7jK2lY4x"
+ENCRYPTION_KEY = "q7Jw2nD0cT5xYvB8kLrZ1mGhS4pEaU6oWiFtC9XsNyA"  # 32 bytes
 DAY = 86_400
 NOTHING: Mapping[str, str] = {}
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
@@ -89,7 +95,7 @@ def test_every_field_has_one_line_of_help() -> None:
         assert "\n" not in field.metadata["help"], field.name
 
 
-@pytest.mark.parametrize("name", [name for name in FIELDS if name != "secret_key"])
+@pytest.mark.parametrize("name", FIELDS)
 def test_defaults_are_values_their_kind_would_return(name: str) -> None:
     """A default is already normalised, so it may be used without being read."""
     default = FIELDS[name].default
@@ -141,8 +147,8 @@ def test_all_faults_are_reported_at_once_in_order() -> None:
         Settings(leeway=-1, cookie_samesite="None", cookie_secure=False, hedaer_name="X")  # type: ignore[call-arg]
     assert [fault.partition(":")[0] for fault in caught.value.faults] == [
         "hedaer_name",
-        "secret_key",
         "leeway",
+        "secret_key",
         "cookie_samesite",
     ]
 
@@ -202,12 +208,6 @@ def test_an_unknown_keyword_like_no_other_is_a_fault_without_a_guess() -> None:
     assert the_fault_of(xyzzy="hunter2") == (
         "xyzzy: there is no such setting; see the list of settings"
     )
-
-
-@pytest.mark.parametrize("name", ["jwks_url", "private_key", "encryption_key"])
-def test_settings_of_later_versions_do_not_exist_yet(name: str) -> None:
-    """What has no effect yet is refused, not ignored."""
-    assert the_fault_of(**{name: "x"}).startswith(f"{name}: there is no such setting")
 
 
 def test_an_unknown_environment_variable_is_a_fault_with_a_guess() -> None:
@@ -418,9 +418,10 @@ def test_what_is_no_path_is_a_fault(path: object) -> None:
 def test_a_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     """A path to a device or a log cannot eat the memory."""
     file = tmp_path / "log"
-    file.write_bytes(b"x" * MAX_SECRET_FILE)
-    assert len(Settings.from_env(environ={"JWT_SECRET_KEY_FILE": str(file)}).secret_key) == 65_536
-    file.write_bytes(b"x" * (MAX_SECRET_FILE + 1))
+    file.write_bytes(b"x" * MAX_KEY_FILE)
+    read = Settings.from_env(environ={"JWT_SECRET_KEY_FILE": str(file)})
+    assert read.secret_keys == (b"x" * 65_536,)
+    file.write_bytes(b"x" * (MAX_KEY_FILE + 1))
     with pytest.raises(ConfigurationError, match="more than 65536 bytes"):
         Settings.from_env(environ={"JWT_SECRET_KEY_FILE": str(file)})
 
@@ -445,6 +446,7 @@ def test_an_empty_secret_is_refused(empty: str | bytes) -> None:
     """Anybody could sign with it."""  # S3
     assert the_fault_of(secret_key=empty).startswith("secret_key: is empty; make one with")
     assert "is empty" in the_fault_of(previous_secret_keys=[empty])
+    assert "is missing" in the_fault_of(previous_secret_keys=[None])
 
 
 @pytest.mark.parametrize(("algorithm", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
@@ -784,18 +786,24 @@ def test_the_token_cache_can_be_switched_off() -> None:
     assert "from 0 to 1000000" in the_fault_of(token_cache_size=True)
 
 
+ALGORITHMS = (
+    '"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", '
+    '"ES256", "ES384", "ES512", "EdDSA"'
+)
+
+
 @pytest.mark.parametrize(
     ("name", "given", "allowed"),
     [
-        ("algorithm", "none", '"HS256", "HS384", "HS512"'),  # S1
-        ("algorithm", "hs256", '"HS256", "HS384", "HS512"'),  # S1
-        ("algorithm", "RS256", '"HS256", "HS384", "HS512"'),  # S1
-        ("algorithm", ["HS256"], '"HS256", "HS384", "HS512"'),  # S1
-        ("algorithm", None, '"HS256", "HS384", "HS512"'),  # S1
+        ("algorithm", "none", ALGORITHMS),  # S1
+        ("algorithm", "hs256", ALGORITHMS),  # S1
+        ("algorithm", "ES256K", ALGORITHMS),  # S1
+        ("algorithm", ["HS256"], ALGORITHMS),  # S1
+        ("algorithm", None, ALGORITHMS),  # S1
         ("cookie_samesite", None, '"Lax", "Strict", "None"'),
         ("cookie_samesite", "lax", '"Lax", "Strict", "None"'),
-        ("csrf", False, '"origin", "off"'),
-        ("csrf", "double-submit", '"origin", "off"'),
+        ("csrf", False, '"origin", "double-submit", "off"'),
+        ("csrf", "double_submit", '"origin", "double-submit", "off"'),
         ("token_location", "query", '"headers", "cookies"'),  # S24
         ("reissue_on", ["revoked"], '"missing", "expired", "invalid"'),
     ],
@@ -955,6 +963,73 @@ def test_cookie_names_differ(given: dict[str, Any]) -> None:
     assert the_fault_of(**given) == (
         "refresh_cookie_name: is the access cookie's name too; choose another"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({}, "__Host-csrf_token"),
+        ({"cookie_secure": False}, "csrf_token"),
+        ({"cookie_domain": "a.example"}, "csrf_token"),
+        ({"csrf_cookie_name": "page"}, "page"),
+    ],
+)
+def test_the_csrf_cookie_is_named_like_the_others(given: dict[str, Any], name: str) -> None:
+    """As strong as it can be, or as it is given."""  # S39, S40
+    assert make(csrf="double-submit", **given).csrf_cookie == name
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (
+            {"csrf_cookie_name": "__Host-a", "cookie_domain": "a.example"},
+            (
+                "csrf_cookie_name: browsers drop __Host-a unless cookie_domain=None; set that, or "
+                "choose a name without __Host-"
+            ),
+        ),
+        (
+            {"csrf_cookie_name": "__Http-a"},
+            (
+                "csrf_cookie_name: scripts have to read it, and browsers keep __Http-a from them; "
+                "choose a name that begins with __Host-, or plainly"
+            ),
+        ),
+        (
+            {"csrf_cookie_name": "__HOST-HTTP-a"},
+            (
+                "csrf_cookie_name: scripts have to read it, and browsers keep __HOST-HTTP-a from "
+                "them; choose a name that begins with __Host-, or plainly"
+            ),
+        ),
+        (
+            {"csrf_cookie_name": "JWT", "access_cookie_name": "jwt"},
+            "csrf_cookie_name: is a token cookie's name too; choose another",
+        ),
+        (
+            {"csrf_cookie_name": "__Host-Refresh_Token"},
+            "csrf_cookie_name: is a token cookie's name too; choose another",
+        ),
+        (
+            {"csrf_header_name": "x-refresh-token"},
+            "csrf_header_name: is a token header's name too; choose another",
+        ),
+        (
+            {"csrf_header_name": "Authorization"},
+            "csrf_header_name: is a token header's name too; choose another",
+        ),
+    ],
+)
+def test_csrf_names_that_cannot_work_are_refused(given: dict[str, Any], fault: str) -> None:
+    """Where a browser drops the cookie, hides it, or one name has two meanings."""  # S39, S40
+    assert the_fault_of(csrf="double-submit", **given) == fault
+
+
+def test_csrf_tokens_need_a_secret() -> None:
+    """A process that only verifies has nothing to sign them with."""  # S40
+    with pytest.raises(ConfigurationError, match='csrf: "double-submit" signs its tokens'):
+        Settings(public_keys=[public_pem(key_for("ES256"))], csrf="double-submit")
 
 
 INSECURE = {"cookie_secure": False}
@@ -1302,6 +1377,16 @@ def test_a_session_may_be_shorter_than_its_idle_limits() -> None:
     assert make(access_token_expires="1d").access_token_expires == DAY
 
 
+ASKED_FOR: dict[str, dict[str, Any]] = {
+    "csrf_cookie_name": {"csrf": "double-submit"},
+    "csrf_header_name": {"csrf": "double-submit"},
+    "csrf_field_name": {"csrf": "double-submit"},
+    "websocket_check_every": {"check_session": "always"},
+    "accept_unencrypted": {"encryption_key": ENCRYPTION_KEY},
+}
+"""What a setting needs that has no effect beside the defaults."""
+
+
 @pytest.mark.parametrize(
     ("unless", "given"),
     [
@@ -1324,6 +1409,12 @@ def test_a_session_may_be_shorter_than_its_idle_limits() -> None:
         ({"token_location": "cookies"}, {"access_response_header": "X-A"}),
         ({"csrf": "off"}, {"trusted_origins": "https://a.example"}),
         ({"csrf": "off"}, {"csrf_exempt_paths": "/a"}),
+        ({"csrf": "origin"}, {"csrf_cookie_name": "page"}),
+        ({"csrf": "origin"}, {"csrf_header_name": "X-Page"}),
+        ({"csrf": "off"}, {"csrf_field_name": "page"}),
+        ({}, {"websocket_check_every": 5}),
+        ({}, {"accept_unencrypted": True}),
+        ({"token_location": "headers"}, {"csrf": "double-submit"}),
         ({"session_store": "none"}, {"rotation_grace": 60}),
         ({"session_store": "none"}, {"lost_response_window": 0}),
         ({"session_store": "none"}, {"renew_refresh": False}),
@@ -1337,9 +1428,138 @@ def test_a_setting_without_effect_is_refused(unless: dict[str, Any], given: dict
     fault = the_fault_of(**unless, **given)
     assert fault.startswith(f"{name}: has no effect, since ")
     assert fault.endswith(f", or leave {name} out")
-    assert make(**given, required=True)
+    asked = ASKED_FOR.get(name, {})
+    assert make(**{**asked, **given}, required=True)
     default = FIELDS[name].default
     assert make(**unless, **{name: default})
+
+
+# ── Encryption ───────────────────────────────────────────────────────────────────
+
+RAW_KEY = base64.urlsafe_b64decode(ENCRYPTION_KEY + "=")
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        ENCRYPTION_KEY,
+        ENCRYPTION_KEY + "=",
+        ENCRYPTION_KEY.encode(),
+        base64.b64encode(RAW_KEY).decode(),
+        f" {ENCRYPTION_KEY}\n",
+        RAW_KEY,
+    ],
+    ids=range(6),
+)
+def test_an_encryption_key_is_32_bytes(spelt: str | bytes) -> None:
+    """As they are, or as text in base64, of either alphabet."""
+    settings = make(encryption_key=spelt)
+    assert settings.encryption_key == RAW_KEY
+    assert make(previous_encryption_keys=[spelt]).previous_encryption_keys == (RAW_KEY,)
+    assert settings.encryption_keys == (RAW_KEY,)
+    assert dataclasses.replace(settings) == settings
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        b"",
+        "none",
+        "x" * 32,
+        "a passphrase that is long enough, but no key",
+        ENCRYPTION_KEY[:-1],
+        ENCRYPTION_KEY + "AAAA",
+        RAW_KEY[:16],
+        RAW_KEY[:31],
+        RAW_KEY + b"x",
+        RAW_KEY.hex(),
+        5,
+        ["x"],
+        "\ud800",
+    ],
+    ids=range(14),
+)
+@pytest.mark.parametrize("name", ["encryption_key", "previous_encryption_keys"])
+def test_what_is_no_encryption_key_is_refused(name: str, wrong: Any) -> None:
+    """Another length, words, nothing: it says what is needed, and quotes nothing."""  # S53
+    fault = the_fault_of(**{name: [wrong] if name.startswith("previous") else wrong})
+    assert fault.startswith(f"{name}: ")
+    assert str(wrong) not in fault or str(wrong) == ""
+    if isinstance(wrong, str | bytes) and wrong != "\ud800":
+        assert "32 random bytes" in fault
+        assert kinds.MAKE_AN_ENCRYPTION_KEY in fault
+
+
+def test_the_command_makes_an_encryption_key() -> None:
+    """What a fault says to run makes a key that is accepted."""
+    code = shlex.split(kinds.MAKE_AN_ENCRYPTION_KEY)[2]
+    made = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert make(encryption_key=made.stdout).encryption_key
+
+
+def test_an_empty_variable_does_not_turn_encryption_off() -> None:
+    """Where a key was meant to be, its absence is a fault."""
+    (fault,) = env_faults(JWT_ENCRYPTION_KEY="")
+    assert fault.startswith("encryption_key (from JWT_ENCRYPTION_KEY): A256GCM needs")
+
+
+def test_encryption_keys_come_from_files(tmp_path: Path) -> None:
+    """As secrets do: one a line where there are several."""
+    other = base64.urlsafe_b64encode(bytes(range(32))).decode()
+    (tmp_path / "key").write_text(ENCRYPTION_KEY + "\n")
+    (tmp_path / "former").write_text(f"{other}\n{other[::-1][1:]}\n")
+    environ = {
+        "JWT_SECRET_KEY": SECRET,
+        "JWT_ENCRYPTION_KEY_FILE": str(tmp_path / "key"),
+        "JWT_PREVIOUS_ENCRYPTION_KEYS_FILE": str(tmp_path / "former"),
+    }
+    settings = Settings.from_env(environ=environ)
+    assert settings.encryption_keys[:2] == (RAW_KEY, bytes(range(32)))
+    assert len(settings.encryption_keys) == 3
+    assert ENCRYPTION_KEY not in repr(settings)
+    assert repr(RAW_KEY) not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["encryption_key", "previous_encryption_keys"])
+@pytest.mark.parametrize("secret", ["secret_key", "previous_secret_keys"])
+@pytest.mark.parametrize("raw", [True, False])
+def test_an_encryption_key_signs_nothing(name: str, secret: str, raw: bool) -> None:
+    """It is no secret that signs, neither its text nor its bytes."""  # S2
+    given: dict[str, Any] = {name: ENCRYPTION_KEY, secret: RAW_KEY if raw else ENCRYPTION_KEY}
+    for listed in (name, secret):
+        if listed.startswith("previous"):
+            given[listed] = [given[listed]]
+    assert the_fault_of(**given).startswith("encryption_key: is a secret key, too")
+
+
+def test_an_encryption_key_is_listed_once() -> None:
+    """However it is spelt."""
+    fault = the_fault_of(encryption_key=ENCRYPTION_KEY, previous_encryption_keys=[RAW_KEY])
+    assert fault.startswith("previous_encryption_keys: repeats encryption_key or itself")
+
+
+@pytest.mark.parametrize("name", ["encryption_key", "previous_encryption_keys"])
+def test_encryption_asks_for_its_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without joserfc the fault says what to install; without a key nothing asks for it."""
+    monkeypatch.setattr(settings_module, "find_spec", lambda module: None)
+    assert the_fault_of(**{name: [ENCRYPTION_KEY] if name[0] == "p" else ENCRYPTION_KEY}) == (
+        'encryption_key: encrypted tokens need joserfc: pip install "jwt-session-middleware[jwe]"'
+    )
+    assert make()
+
+
+def test_others_tokens_are_not_encrypted_by_us() -> None:
+    """Where all tokens are those of other issuers, an encryption key does nothing."""
+    others: Any = {
+        "secret_key": None,
+        "issuers": [Issuer("https://a.example", public_keys=public_pem(key_for("EdDSA")))],
+    }
+    assert make(**others)
+    fault = the_fault_of(**others, encryption_key=ENCRYPTION_KEY)
+    assert fault.startswith("encryption_key: has no effect, since all tokens are those of other")
+    ours = {**others, "public_keys": public_pem(key_for("EdDSA", 1))}
+    assert make(**ours, encryption_key=ENCRYPTION_KEY)
 
 
 # ── Risky times ──────────────────────────────────────────────────────────────────
@@ -1431,7 +1651,13 @@ def test_keywords_make_settings_or_a_configuration_error(values: dict[str, Any])
     assert_sound(attempt(make, **values))
 
 
-@pytest.mark.parametrize("name", ["secret_key", "previous_secret_keys", "session_store"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("secret_key", "previous_secret_keys", "session_store"),
+        *("encryption_key", "previous_encryption_keys"),
+    ],
+)
 @pytest.mark.parametrize(
     "secret",
     [

@@ -37,8 +37,6 @@ from jwt_middleware.errors import InvalidClaims, TokenTooLarge
 from jwt_middleware.sessions import Session
 from jwt_middleware.tokens import (
     ACCESS_TYPE,
-    CLOCK_SKEW,
-    LATEST,
     REFRESH_TYPE,
     AccessToken,
     RefreshToken,
@@ -46,6 +44,7 @@ from jwt_middleware.tokens import (
     Tokens,
     Verified,
 )
+from jwt_middleware.trust import CLOCK_SKEW, LATEST
 
 ROW = Session(
     id="c2FtcGxlLQ-a-session",
@@ -106,6 +105,7 @@ def test_an_access_token() -> None:
         "sid": ROW.id,
         "rgen": 2,
         "rexp": int(NOW) + 1000,
+        "auth_time": int(ROW.created_at),
     }
 
 
@@ -405,9 +405,11 @@ def test_the_payload_is_not_decoded_before_the_signature_held(
     """What nobody signed is never parsed beyond its header."""  # S13
     seen: list[str] = []
     real = sys.modules["jwt_middleware.tokens"].__dict__["decode_object"]
-    monkeypatch.setattr(
-        "jwt_middleware.tokens.decode_object", lambda part: (seen.append(part), real(part))[1]
-    )
+    for module in ("tokens", "trust"):
+        monkeypatch.setattr(
+            f"jwt_middleware.{module}.decode_object",
+            lambda part: (seen.append(part), real(part))[1],
+        )
     tokens = make_tokens()
     forged = forge(HEADER, CLAIMS, secret=STRANGE_SECRET)
     assert refuses(tokens, forged)
@@ -765,7 +767,8 @@ def test_a_minted_token_is_known() -> None:
     assert known is not None
     assert not known.settled
     read = make_tokens().read_access(token, now=NOW)
-    assert all(getattr(known, name) == getattr(read, name) for name in AccessToken.__slots__)
+    told = [name for name in AccessToken.__slots__ if name != "keys"]  # each has its own
+    assert all(getattr(known, name) == getattr(read, name) for name in told)
 
 
 def test_signing_alone_makes_nothing_known() -> None:
@@ -847,9 +850,9 @@ def test_a_forged_token_does_not_become_trusted() -> None:
     tokens = make_tokens(token_cache_size=0)
     good, bad = forge(HEADER, CLAIMS), forge(HEADER, CLAIMS, secret=STRANGE_SECRET)
     assert refuses(tokens, bad)
-    assert not tokens._trusted_headers
+    assert not tokens._trusted._own._headers
     assert accepts(tokens, good)
-    assert len(tokens._trusted_headers) == 1
+    assert len(tokens._trusted._own._headers) == 1
     assert refuses(tokens, bad)
     assert accepts(tokens, good)
 
@@ -887,7 +890,7 @@ def test_trusted_headers_are_bounded() -> None:
     tokens = make_tokens()
     for number in range(200):
         assert accepts(tokens, forge({**HEADER, "x": number}, CLAIMS))
-    assert len(tokens._trusted_headers) <= 64
+    assert len(tokens._trusted._own._headers) <= 64
     assert refuses(tokens, forge({**HEADER, "typ": "other"}, CLAIMS))
 
 
@@ -1026,6 +1029,33 @@ def test_a_refresh_token_of_another_version(name: str) -> None:
     members = {key: value for key, value in part_of(token, 1).items() if key != name}
     forged = forge(part_of(token, 0), members, secret=refresh_secret())
     assert tokens.verify(None, forged, now=NOW).refresh_state == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("sid", value) for value in ("", None, 1, ["s"], {})),
+        *(("sub", value) for value in ("", None, 1, [[]], {})),
+        *(("gen", value) for value in (-1, True, 1.0, "3", None)),
+        *(("jti", value) for value in ("", None, 1)),
+        *(("iat", value) for value in ("1", True, -1, None)),
+        *(("exp", value) for value in ("1", True, -1, None, 1e20)),
+    ],
+)
+def test_a_refresh_token_of_another_form(name: str, value: object) -> None:
+    """A refresh token of ours whose members have other types is refused like a forged one."""
+    # S14, S15, S18
+    tokens = make_tokens()
+    token = tokens.refresh(ROW)
+    members = {**part_of(token, 1), name: value}
+    forged = forge(part_of(token, 0), members, secret=refresh_secret())
+    assert tokens.verify(None, forged, now=NOW).refresh_state == "invalid"
+
+
+def test_the_first_generation_has_a_refresh_token() -> None:
+    """Generation 0 counts like all others."""
+    first = dataclasses.replace(ROW, generation=0)
+    assert make_tokens().read_refresh(make_tokens().refresh(first)).generation == 0
 
 
 # ── Roll-over ────────────────────────────────────────────────────────────────────
@@ -1180,6 +1210,7 @@ def test_nothing_presented() -> None:
     found = make_tokens().verify(None, None, now=NOW)
     assert found == Verified(None, "missing", None, "missing")
     assert found.session_ids == ()
+    assert found.leading is None
     assert not found.same_session
 
 
@@ -1190,6 +1221,7 @@ def test_each_token_is_judged_by_itself() -> None:
     found = tokens.verify("x", refresh, now=NOW)
     assert (found.access_state, found.refresh_state) == ("invalid", "valid")
     assert not found.same_session
+    assert found.leading is found.refresh is not None
     found = tokens.verify(access, "x", now=NOW)
     assert (found.access_state, found.refresh_state) == ("valid", "invalid")
     assert not found.same_session
@@ -1204,6 +1236,7 @@ def test_tokens_of_two_sessions(change: Mapping[str, Any]) -> None:
     found = tokens.verify(access, refresh, now=NOW)
     assert (found.access_state, found.refresh_state) == ("valid", "valid")
     assert not found.same_session
+    assert found.leading is found.access is not None
     expected = (ROW.id, "another") if "id" in change else (ROW.id,)
     assert found.session_ids == expected
 
@@ -1256,7 +1289,7 @@ def _shown() -> dict[str, tuple[object, list[str]]]:
         "tokens": tokens,
         "settings": make_settings(),
         "key": tokens._access_keys.signing,
-        "trusted": tokens._trusted_headers,
+        "trusted": tokens._trusted._own._headers,
         "refresh": stored.read_refresh(stored.refresh(ROW)),
         "stateless refresh": found.refresh,
         "session": ROW,
@@ -1270,3 +1303,62 @@ def test_nothing_shows_a_token(name: str) -> None:
     """No repr of what holds tokens shows one, nor a salt or a secret."""  # S53
     value, secrets = _shown()[name]
     assert not [secret for secret in secrets if secret in repr(value) + str(value)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("claims", value) for value in ([], None, "x")),
+        *(("persistent", value) for value in (1, None, "true")),
+        *(("created_at", value) for value in ("1", True, -1, None)),
+        *(("absolute_expires_at", value) for value in ("1", True, -1, None)),
+        *(("refresh_salt", value) for value in ("", 1, None)),
+    ],
+)
+def test_a_carried_session_of_another_form(name: str, value: object) -> None:
+    """A carried session whose members have other types is refused like a forged token."""
+    # S14
+    tokens = make_tokens(session_store="none")
+    token = tokens.refresh(ROW)
+    members = part_of(token, 1)
+    members["ses"][name] = value
+    forged = forge(part_of(token, 0), members, secret=refresh_secret())
+    assert tokens.verify(None, forged, now=NOW).refresh_state == "invalid"
+
+
+def test_a_refresh_token_shows_nothing_of_its_session() -> None:
+    """Neither a refresh token nor a pair shows a session, a token or a jti where it is printed."""
+    # S53
+    tokens = make_tokens(session_store="none")
+    session = dataclasses.replace(ROW, claims={"diagnosis": "flu"})
+    pair = tokens.pair(session, now=NOW)
+    shown = repr(pair) + repr(tokens.read_refresh(pair.refresh_token))
+    for hidden in ("flu", session.refresh_salt, pair.access_token, pair.refresh_token, "Session("):
+        assert hidden not in shown
+
+
+def test_a_token_of_no_generation_proves_none() -> None:
+    """A token of ours that says nothing of generations counts as the first, to be confirmed."""
+    access = make_tokens().read_access(forge(HEADER, {**CLAIMS, "sid": "s"}), now=NOW)
+    assert (access.session_id, access.generation, access.settled) == ("s", 0, True)
+
+
+def test_whose_iss_is_not_expected_may_have_any() -> None:
+    """Without a configured issuer, iss is the app's own business."""  # S17
+    for iss in ("anybody", None):
+        assert accepts(make_tokens(), forge(HEADER, {**CLAIMS, "iss": iss}))
+
+
+def test_honest_times_end_with_the_year_9999() -> None:
+    """A time from the year 10000 on is no time."""  # S15
+    for exp, good in ((253402300799.5, True), (253402300800, False)):
+        assert accepts(make_tokens(), forge(HEADER, {**CLAIMS, "exp": exp})) is good
+
+
+def test_as_many_headers_are_remembered_as_honest_ones_need() -> None:
+    """Of 64 headers each is remembered; one more, and they are forgotten all at once."""  # S21
+    tokens = make_tokens()
+    for number in range(65):
+        assert accepts(tokens, forge({**HEADER, "x": number}, CLAIMS))
+        remembered = len(tokens._trusted._own._headers)
+        assert remembered == (number + 1 if number < 64 else 1)

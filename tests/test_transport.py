@@ -17,6 +17,7 @@ from jwt_middleware.errors import DuplicateCookie, InvalidRequest, TokenTooLarge
 from jwt_middleware.request import Request
 from jwt_middleware.transport import (
     COOKIE_LIMIT,
+    MAX_SIGHTINGS,
     MAX_VARIANTS,
     Additions,
     Channel,
@@ -138,6 +139,7 @@ def test_malformed_or_ambiguous(field: str) -> None:
         "Digest username=x, realm=y",
         "Negotiate abc",
         "BearerX a",
+        "Bearer\n",
         "Bearer-a.b.c",
         "Bearera.b.c",
         "XBearer a",
@@ -387,7 +389,9 @@ class Watched(str):
 
 def characters_looked_at(field: str) -> int:
     Watched.looked_at = 0
-    assert outcome(Watched(field), "token", find_cookie) == outcome(field, "token", reference)
+    found = outcome(Watched(field), "token", find_cookie)
+    if found is not DuplicateCookie or field.count("token") <= MAX_SIGHTINGS:
+        assert found == outcome(field, "token", reference)
     return Watched.looked_at
 
 
@@ -426,6 +430,29 @@ def test_ten_thousand_cookies() -> None:
     field = "; ".join(f"name{number}=value{number}" for number in range(10_000)) + "; token=v"
     assert find_cookie(field, "token") == "v"
     assert characters_looked_at(field) <= 2 * len(field)
+
+
+def test_a_name_all_over_the_field_is_a_duplicate() -> None:
+    """No browser keeps that many cookies, and each look costs time."""  # S13, S25
+    for piece in ("x{}token=v; ", "token; ", "token=v; "):
+        field = "".join(piece.format(number) for number in range(MAX_SIGHTINGS))
+        find_cookie(field, "token")
+        with pytest.raises(DuplicateCookie):
+            find_cookie(field + field, "token")
+
+
+def test_a_hundred_sightings_are_bearable() -> None:
+    """A name may occur a hundred times in a field, and not once more."""  # S13
+    assert find_cookie("xtoken=a; " * 99 + "token=v", "token") == "v"
+    with pytest.raises(DuplicateCookie):
+        find_cookie("xtoken=a; " * 100 + "token=v", "token")
+
+
+def test_only_blanks_are_blanks() -> None:
+    """No other character is trimmed from a name or a value."""  # S26
+    assert find_cookie("Xtoken=a", "token") is None
+    assert find_cookie("token=XaX", "token") == "XaX"
+    assert find_cookie("tokenX=a", "token") is None
 
 
 def test_non_utf8_bytes_raise_nothing() -> None:
@@ -555,7 +582,9 @@ def test_a_glance_in_another_order() -> None:
 
 def delivered(*, max_age: float | None = 1000.9, refresh: str | None = "R", **settings: Any) -> Any:
     transport = make_transport(**settings)
-    additions = transport.deliver(Channel.COOKIES, access="A", refresh=refresh, max_age=max_age)
+    additions = transport.deliver(
+        Channel.COOKIES, access="A", refresh=refresh, max_age=max_age, claims={}
+    )
     assert additions.expose == ()
     assert all(name == "Set-Cookie" for name, _ in additions.fields)
     return [attributes(value) for _, value in additions.fields]
@@ -646,17 +675,50 @@ def test_the_size_limit_is_exact() -> None:
     """Name and value may have 4096 bytes together, and not one more."""  # S39
     transport = make_transport()
     fits = "x" * (COOKIE_LIMIT - len(ACCESS))
-    transport.check_size(ACCESS, fits)
-    transport.deliver(Channel.COOKIES, access=fits, refresh=None, max_age=1)
+    transport.check_size(ACCESS, fits, {})
+    transport.deliver(Channel.COOKIES, access=fits, refresh=None, max_age=1, claims={})
     with pytest.raises(TokenTooLarge, match=ACCESS) as caught:
-        transport.deliver(Channel.COOKIES, access=fits + "x", refresh=None, max_age=1)
+        transport.deliver(Channel.COOKIES, access=fits + "x", refresh=None, max_age=1, claims={})
     assert "4097" in str(caught.value)
     assert "xxx" not in str(caught.value)
     fits = "x" * (COOKIE_LIMIT - len(REFRESH))
-    transport.deliver(Channel.COOKIES, access="a", refresh=fits, max_age=1)
+    transport.deliver(Channel.COOKIES, access="a", refresh=fits, max_age=1, claims={})
     with pytest.raises(TokenTooLarge, match=REFRESH):
-        transport.deliver(Channel.COOKIES, access="a", refresh=fits + "x", max_age=1)
+        transport.deliver(Channel.COOKIES, access="a", refresh=fits + "x", max_age=1, claims={})
     assert COOKIE_LIMIT == 4096
+
+
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        ("Bearer " + "x" * 65_000, Presented(Channel.HEADERS, "a bad token")),
+        ("bearer   " + "a." * 30_000, Presented(Channel.HEADERS, "a bad token")),
+        ("Negotiate " + "x" * 65_000, Presented(None)),
+        ("Bearer, " * 8_000, InvalidRequest),
+        ("Negotiate " + "x" * 65_000 + ", Bearer x", InvalidRequest),
+    ],
+)
+def test_an_overlong_field_is_not_read_to_its_end(field: str, found: object) -> None:
+    """What is longer than any token of ours is a bad one, or not ours, or no request."""  # S13
+    transport = make_transport()
+    request = make_request(authorization=field)
+    assert transport.glance(request) is None
+    presented = transport.locate(request)
+    if found is InvalidRequest:
+        assert isinstance(presented.fault, InvalidRequest)
+    else:
+        assert presented.channel is found.channel  # type: ignore[attr-defined]
+        assert (presented.access is None) is (found.access is None)  # type: ignore[attr-defined]
+        assert len(presented.access or "") < 9000
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "", "X"])
+def test_the_longest_token_is_not_overlong(scheme: str) -> None:
+    """A token of max_token_length is found, with some room for spaces."""  # S13
+    transport = make_transport(header_type=scheme)
+    field = f"{scheme} {'x' * 8192}".strip()
+    assert transport.glance(make_request(authorization=field)) == "x" * 8192
+    assert transport.locate(make_request(authorization=field)).access == "x" * 8192
 
 
 # ── Out: headers ─────────────────────────────────────────────────────────────────
@@ -666,10 +728,12 @@ def test_tokens_in_headers() -> None:
     """Header clients get headers, whatever their size, and no cookie."""  # S38
     transport = make_transport()
     long = "x" * 5000
-    additions = transport.deliver(Channel.HEADERS, access=long, refresh="R", max_age=1)
+    additions = transport.deliver(Channel.HEADERS, access=long, refresh="R", max_age=1, claims={})
     assert list(additions.fields) == [("X-Access-Token", long), ("X-Refresh-Token", "R")]
     assert list(additions.expose) == ["X-Access-Token", "X-Refresh-Token"]
-    additions = transport.deliver(Channel.HEADERS, access="A", refresh=None, max_age=None)
+    additions = transport.deliver(
+        Channel.HEADERS, access="A", refresh=None, max_age=None, claims={}
+    )
     assert list(additions.fields) == [("X-Access-Token", "A")]
     assert list(additions.expose) == ["X-Access-Token"]
 
@@ -678,9 +742,41 @@ def test_headers_of_ones_own() -> None:
     """The response headers have the names the settings give them."""
     settings = {"access_response_header": "X-A", "refresh_header_name": "X-R"}
     additions = make_transport(**settings).deliver(
-        Channel.HEADERS, access="A", refresh="R", max_age=1
+        Channel.HEADERS, access="A", refresh="R", max_age=1, claims={}
     )
     assert list(additions.fields) == [("X-A", "A"), ("X-R", "R")]
+
+
+@pytest.mark.parametrize("length", [256 + len("Bearer") + 64, 256 + len("Bearer") + 65])
+def test_a_field_longer_than_any_token(length: int) -> None:
+    """An Authorization field may have 64 blanks beside the scheme and the longest token."""  # S13
+    transport = make_transport(max_token_length=256)
+    request = make_request(authorization="Bearer " + "a".rjust(length - 7))
+    bearable = length == 256 + len("Bearer") + 64
+    assert transport.glance(request) == ("a" if bearable else None)
+    assert (transport.locate(request).access == "a") is bearable
+
+
+@pytest.mark.parametrize(
+    ("settings", "vary", "more"),
+    [
+        ({}, ("Cookie",), ("X-Refresh-Token",)),
+        ({"token_location": ["cookies"]}, ("Cookie",), ()),
+        ({"token_location": ["headers"]}, (), ("X-Refresh-Token",)),
+        ({"header_name": "X-Token"}, ("Cookie", "X-Token"), ("X-Refresh-Token",)),
+        ({"header_name": "AUTHORIZATION"}, ("Cookie",), ("X-Refresh-Token",)),
+        ({"refresh_header_name": "X-R"}, ("Cookie",), ("X-R",)),
+    ],
+    ids=str,
+)
+def test_what_responses_vary_on(
+    settings: dict[str, Any], vary: tuple[str, ...], more: tuple[str, ...]
+) -> None:
+    """Responses vary on wherever tokens come from, but for Authorization, which caches know."""
+    # S36
+    transport = make_transport(**settings)
+    assert transport.vary == vary
+    assert transport.vary_by_refresh == vary + more
 
 
 # ── Variants of our cookies ──────────────────────────────────────────────────────
@@ -689,11 +785,16 @@ PLAIN = {"access_cookie_name": "a", "refresh_cookie_name": "r"}
 
 
 def variants(
-    host: str | None = "www.app.example.com", path: str = "/", mount: str = "", **settings: Any
+    host: str | None = "www.app.example.com",
+    path: str = "/",
+    mount: str = "",
+    cookie: str | None = "a=one; a=two; r=one; r=two",
+    **settings: Any,
 ) -> list[tuple[str, str]]:
     headers = {} if host is None else {"host": host}
     request = make_request("POST", path, headers=headers)
     request.mount = mount
+    request.cookie = cookie
     return make_transport(**(PLAIN | settings)).clear_variants(request)
 
 
@@ -725,6 +826,17 @@ def test_every_other_place_is_cleared() -> None:
         made = make_settings(**PLAIN, **settings)
         ours = {(name, made.cookie_domain, made.cookie_path) for name in "ar"}
         assert places(variants(path="/shop/login", **settings)) == expected - ours
+
+
+@pytest.mark.parametrize("cookie", [None, "a=one; r=two"])
+def test_without_a_duplicate_only_likely_places_are_cleared(cookie: str | None) -> None:
+    """The root and our own path, under every Domain: each variant costs the response a field."""
+    cleared = places(variants(path="/shop/login/form", cookie=cookie, cookie_path="/shop"))
+    assert {path for _, _, path in cleared} == {"/", "/shop"}
+    assert {domain for _, domain, _ in cleared} == {
+        None,
+        *("www.app.example.com", "app.example.com", "example.com"),
+    }
 
 
 def test_a_mounted_app() -> None:
@@ -821,8 +933,55 @@ def test_odd_paths_are_left_out(path: str) -> None:
 def test_variants_keep_the_attributes() -> None:
     """A variant is expired with the attributes a browser asks for before it drops a cookie."""
     settings: dict[str, Any] = {"cookie_samesite": "None", "cookie_partitioned": True}
-    for _, field in variants(path="/x", **settings):
+    for _, field in variants(path="/x", **settings)[2:]:
         assert {"Secure", "HttpOnly", "Partitioned", "SameSite"} <= attributes(field).keys()
+
+
+def test_partitioned_cookies_have_a_variant_that_is_not() -> None:
+    """The cookies of the time before ``cookie_partitioned`` go, too."""  # S25
+    settings: dict[str, Any] = {
+        "access_cookie_name": None,
+        "refresh_cookie_name": None,
+        "cookie_partitioned": True,
+    }
+    cleared = [attributes(field) for _, field in variants(**settings)]
+    assert [next(iter(parts)) for parts in cleared] == [ACCESS, REFRESH]
+    assert not any("Partitioned" in parts for parts in cleared)
+
+
+def test_variants_are_emptied() -> None:
+    """Whatever is cleared is expired at once, and holds nothing any more."""  # S25
+    settings: dict[str, Any] = {"cookie_partitioned": True}
+    cleared = [attributes(field) for _, field in variants(path="/x", **settings)]
+    assert all(parts["Max-Age"] == "0" for parts in cleared)
+    assert {parts[name] for parts in cleared for name in ("a", "r") if name in parts} == {""}
+
+
+@pytest.mark.parametrize(
+    ("host", "domains"),
+    [
+        ("a.b.c.d.e.f.example.com", 5),
+        (f"{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * 57}.com", 4),
+        (f"{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * 58}.com", 0),
+    ],
+    ids=["deep", "253 characters", "254 characters"],
+)
+def test_as_many_domains_as_a_host_can_have(host: str, domains: int) -> None:
+    """Of a deep host the nearest five domains are looked into; one that is too long has none."""
+    found = {domain for _, domain, _ in places(variants(host)) if domain is not None}
+    assert len(found) == domains
+    assert all(f".{host}".endswith(f".{domain}") for domain in found)
+
+
+@pytest.mark.parametrize(
+    ("path", "deepest"), [("/a//b//c//d/x", "/a/b/c/d"), (f"{'/' * 10}a/b", "/a/b")]
+)
+def test_slashes_are_counted(path: str, deepest: str) -> None:
+    """Empty segments make no folder, and a path of nothing but slashes is not looked through."""
+    found = {folder for _, _, folder in places(variants(None, path))}
+    assert deepest in found
+    assert "/a/b/c/d/x" not in found
+    assert ("/a" in found) is (path[1] == "a")
 
 
 # ── What the app says ────────────────────────────────────────────────────────────
@@ -867,6 +1026,7 @@ def test_a_response_with_tokens_is_nobody_elses() -> None:
         ("Cloudflare-CDN-Cache-Control", "max-age=600"),
         ("Surrogate-Control", "max-age=600"),
         ("x-accel-expires", "600"),
+        ("Edge-Control", "max-age=600"),
         ("Content-Type", "text/html"),
         ("ETag", '"x"'),
     ]
@@ -887,7 +1047,8 @@ def test_headers_of_the_app_are_kept() -> None:
 
 
 TOKENS = Additions(
-    [("X-Access-Token", "A"), ("X-Refresh-Token", "R")], ["X-Access-Token", "X-Refresh-Token"]
+    [("X-Access-Token", "A"), ("X-Refresh-Token", "R")],
+    expose=["X-Access-Token", "X-Refresh-Token"],
 )
 EXPOSE = "Access-Control-Expose-Headers"
 
@@ -944,11 +1105,11 @@ def test_nothing_is_exposed_twice(said: str) -> None:
 def test_lists_are_merged(headers: list[tuple[str, str]], merged: list[tuple[str, str]]) -> None:
     """A name joins the list that is there, once; text and bytes alike."""  # S36
     before = list(headers)
-    assert merge_list(headers, "Vary", "Cookie", ",") == merged
-    assert merge_list(merged, "Vary", "Cookie", ",") == merged
+    assert merge_list(headers, "Vary", ["Cookie"], ",") == merged
+    assert merge_list(merged, "Vary", ["Cookie"], ",") == merged
     assert headers == before
     in_bytes = [(name.encode(), value.encode()) for name, value in headers]
-    assert merge_list(in_bytes, b"Vary", b"Cookie", b",") == [
+    assert merge_list(in_bytes, b"Vary", [b"Cookie"], b",") == [
         (name.encode(), value.encode()) for name, value in merged
     ]
 
@@ -956,7 +1117,7 @@ def test_lists_are_merged(headers: list[tuple[str, str]], merged: list[tuple[str
 @pytest.mark.parametrize("second", ["Cookie", "X"])
 def test_a_list_in_two_fields(second: str) -> None:
     """A list that comes in two fields holds the name in one of them at least."""  # S36
-    merged = merge_list([("Vary", "Accept"), ("Vary", second)], "Vary", "Cookie", ",")
+    merged = merge_list([("Vary", "Accept"), ("Vary", second)], "Vary", ["Cookie"], ",")
     assert any("Cookie" in value.split(",") for _, value in merged)
     assert [value.split(",")[0] for _, value in merged] == ["Accept", second]
 
@@ -969,7 +1130,9 @@ def test_a_list_in_two_fields(second: str) -> None:
     [
         Presented(Channel.COOKIES, "secret-access", "secret-refresh"),
         Additions([("Set-Cookie", "a=secret-token")]),
-        make_transport().deliver(Channel.HEADERS, access="secret-a", refresh="secret-r", max_age=1),
+        make_transport().deliver(
+            Channel.HEADERS, access="secret-a", refresh="secret-r", max_age=1, claims={}
+        ),
         request_with("a=secret", authorization="Bearer secret", refresh="secret"),
         make_transport(),
     ],

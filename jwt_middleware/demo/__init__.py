@@ -6,6 +6,8 @@
     the app, without any framework, behind the WSGI or the ASGI door; read it first
 `pages`
     what it looks like
+`watch`
+    a page that shows every token and decision, in front of the app
 `server`
     a real server for either door
 `client`, `check`

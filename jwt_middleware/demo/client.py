@@ -122,7 +122,7 @@ class Program(Client):
 
     def login(self, user: str) -> Reply:
         reply = self.post("/token", user=user)
-        self.tokens = {kind: reply.members.get(f"{kind}_token", "") for kind in self.REQUEST}
+        self.tokens.update((kind, reply.members.get(f"{kind}_token", "")) for kind in self.REQUEST)
         return reply
 
     def _headers(self) -> dict[str, str]:

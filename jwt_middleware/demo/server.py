@@ -16,6 +16,8 @@ from jwt_middleware import Event, JWTAuth
 
 from .app import asgi_app, wsgi_app
 from .config import ACCESS_LIFE, demo_auth
+from .watch.actions import Watch
+from .watch.doors import watched_asgi, watched_wsgi
 
 LOOPBACK = "127.0.0.1"
 
@@ -25,6 +27,9 @@ QUEUE = 128
 WELCOME = """\
 Open {url} and sign in under any name. Wait {life} seconds, press "Call again":
 your access token has expired, and that very request signs you in with new ones.
+
+{url}/watch shows tokens, requests and decisions as they happen, and lets you
+lose an answer, steal a token and roll the key.
 
 The secret and the sessions are made for this run alone. Ctrl-C ends it.
 """
@@ -36,11 +41,12 @@ class CannotServe(Exception):
 
 def serve(door: str, host: str, port: int) -> None:
     """Serve the demo until Ctrl-C. Raises `CannotServe`."""
+    watch = Watch(_tell)
     with (
         suppress(KeyboardInterrupt),
         _stopped_like_ctrl_c(),
-        demo_auth(on_event=_tell) as auth,
-        serving(door, auth, host, port) as url,
+        demo_auth(on_event=watch.hear, clock=watch.clock) as auth,
+        serving(door, auth, host, port, watch) as url,
     ):
         print(WELCOME.format(url=url, life=ACCESS_LIFE), flush=True)
         while True:
@@ -49,14 +55,20 @@ def serve(door: str, host: str, port: int) -> None:
 
 @contextmanager
 def serving(
-    door: str, auth: JWTAuth, host: str = LOOPBACK, port: int = 0
+    door: str, auth: JWTAuth, host: str = LOOPBACK, port: int = 0, watch: Watch | None = None
 ) -> Generator[str, None, None]:
     """A server for the demo's app behind that door; port 0 takes a free one.
 
-    Answers its URL. Raises `CannotServe`.
+    With a `Watch` in front of it, if there is one. Answers its URL. Raises `CannotServe`.
     """
+    kind = _DOORS[door]
+    if watch is None:
+        app = kind.face(auth)
+    else:
+        watch.begin(auth, kind.face)
+        app = kind.watched(watch)
     try:
-        server = _DOORS[door](auth, host, port)
+        server = kind.open(app, host, port)
     except OSError as error:
         raise CannotServe(
             f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another port: "
@@ -67,6 +79,8 @@ def serving(
     try:
         yield f"http://{host}:{server.port}"
     finally:
+        if watch is not None:
+            watch.recorder.close()
         server.stop()
         thread.join()
 
@@ -93,9 +107,9 @@ class _QuietHandler(WSGIRequestHandler):
         """Nothing: what happens to tokens is told by `_tell`."""
 
 
-def _open_wsgi(auth: JWTAuth, host: str, port: int) -> _Opened:
+def _open_wsgi(app: Any, host: str, port: int) -> _Opened:
     server = make_server(
-        host, port, wsgi_app(auth), server_class=_ThreadingServer, handler_class=_QuietHandler
+        host, port, app, server_class=_ThreadingServer, handler_class=_QuietHandler
     )
 
     def run() -> None:
@@ -108,7 +122,7 @@ def _open_wsgi(auth: JWTAuth, host: str, port: int) -> _Opened:
 # ── ASGI: uvicorn ─────────────────────────────────────────────────────────────────
 
 
-def _open_asgi(auth: JWTAuth, host: str, port: int) -> _Opened:
+def _open_asgi(app: Any, host: str, port: int) -> _Opened:
     try:
         import uvicorn
     except ImportError:
@@ -117,7 +131,7 @@ def _open_asgi(auth: JWTAuth, host: str, port: int) -> _Opened:
             'Install it: pip install "jwt-session-middleware[demo]"'
         ) from None
     listener = socket.create_server((host, port), backlog=QUEUE)
-    config = uvicorn.Config(asgi_app(auth), lifespan="off", ws="none", log_config=None)
+    config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None)
     server = uvicorn.Server(config)
 
     def run() -> None:
@@ -130,9 +144,17 @@ def _open_asgi(auth: JWTAuth, host: str, port: int) -> _Opened:
     return _Opened(listener.getsockname()[1], run, stop)
 
 
-_DOORS: Mapping[str, Callable[[JWTAuth, str, int], _Opened]] = {
-    "wsgi": _open_wsgi,
-    "asgi": _open_asgi,
+class _Door(NamedTuple):
+    """The app behind a door, with and without the page to watch it on, and its server."""
+
+    face: Callable[[JWTAuth], Any]
+    watched: Callable[[Watch], Any]
+    open: Callable[[Any, str, int], _Opened]
+
+
+_DOORS: Mapping[str, _Door] = {
+    "wsgi": _Door(wsgi_app, watched_wsgi, _open_wsgi),
+    "asgi": _Door(asgi_app, watched_asgi, _open_asgi),
 }
 DOORS = tuple(_DOORS)
 

@@ -97,13 +97,17 @@ def _open_memory(_rest: str, _timeout: float) -> Store:
     return MemorySessionStore()
 
 
+_NO_FILE = {"", "/", "/:memory:"}
+"""What follows the two slashes of a SQLite URL that names no file."""
+
+
 def _sqlite_fault(rest: str) -> str | None:
     if not rest.startswith("/") and rest:
         return (
             "session_store: a SQLite URL has three slashes before a relative path and four "
             "before an absolute one (sqlite:///sessions.sqlite3, sqlite:////srv/sessions.sqlite3)"
         )
-    if rest in {"", "/", "/:memory:"}:
+    if rest in _NO_FILE:
         return "session_store: SQLite needs a file; for sessions in memory use memory://"
     if "?" in rest:
         return (
@@ -157,12 +161,14 @@ def _redis_fault(rest: str, *, cluster: bool) -> str | None:
 def _database(scheme: str, driver: str) -> _Scheme:
     """``driver`` is the module that SQLAlchemy imports for a URL of this scheme."""
 
-    def fault(_rest: str) -> str | None:
+    def fault(rest: str) -> str | None:
+        if driver == "sqlite3" and rest.partition("?")[0] in _NO_FILE:
+            return f"session_store: {scheme}:// needs a file; for sessions in memory use memory://"
         if find_spec("sqlalchemy") is None or find_spec(driver) is None:
-            package = _PACKAGES.get(driver, driver)
+            package = _PACKAGES.get(driver, f' "{driver}"')
             return (
                 f"session_store: {scheme}:// needs SQLAlchemy and {driver}: "
-                f'pip install "jwt-session-middleware[sqlalchemy]" "{package}"'
+                f'pip install "jwt-session-middleware[sqlalchemy]"{package}'
             )
         return None
 
@@ -174,8 +180,8 @@ def _database(scheme: str, driver: str) -> _Scheme:
     return _Scheme(fault, open_sync)
 
 
-_PACKAGES = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
-"""What pip calls the drivers that are called differently there."""
+_PACKAGES = {"psycopg": ' "psycopg[binary]"', "MySQLdb": ' "mysqlclient"', "sqlite3": ""}
+"""What pip calls the drivers that are called differently there, or come with Python."""
 
 _DRIVERS = {
     "postgresql": "psycopg",
@@ -188,6 +194,7 @@ _DRIVERS = {
     "mysql": "pymysql",
     "mysql+pymysql": "pymysql",
     "mysql+mysqldb": "MySQLdb",
+    "sqlite+pysqlite": "sqlite3",
 }
 
 _SCHEMES = {

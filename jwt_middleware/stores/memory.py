@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from heapq import heappop, heappush
 from threading import Lock
 from typing import Any, ClassVar, NamedTuple
 
@@ -55,6 +56,10 @@ class MemorySessionStore:
         self._lock = Lock()
         self._sessions: dict[str, Session] = {}
         self._epochs: dict[str, _Epoch] = {}
+        # So that no verb walks over all sessions: an event loop would stand still meanwhile.
+        self._ids: dict[str, dict[str, None]] = {}
+        self._ends: list[tuple[float, str]] = []
+        self._epoch_ends: list[tuple[float, str]] = []
 
     def create(self, session: Session, *, ends: Sequence[str] = (), now: float) -> Session:
         with self._lock:
@@ -65,7 +70,10 @@ class MemorySessionStore:
             epoch = self._epochs.get(session.subject)
             if epoch is not None and epoch.covers(session) and not session.revoked:
                 session = replace(session, revoked_at=epoch.at, revoked_reason=epoch.reason)
-            return self._put(session)
+            stored = self._put(session)
+            self._ids.setdefault(session.subject, {})[session.id] = None
+            heappush(self._ends, (session.absolute_expires_at, session.id))
+            return stored
 
     def load(self, session_id: str, *, now: float) -> Session | None:  # noqa: ARG002  # protocol
         with self._lock:
@@ -136,6 +144,7 @@ class MemorySessionStore:
             known = self._epochs.get(subject)
             if known is None or now >= known.at:
                 self._epochs[subject] = _Epoch(now, keep, until, reason)
+                heappush(self._epoch_ends, (until, subject))
             others = [row.id for row in self._of(subject) if row.id != keep]
             return [session_id for session_id in others if self._end(session_id, reason, now)]
 
@@ -146,13 +155,17 @@ class MemorySessionStore:
 
     def purge(self, before: float, *, limit: int = 1000) -> int:
         with self._lock:
-            past = [row.id for row in self._sessions.values() if row.absolute_expires_at <= before]
-            for session_id in past[:limit]:
-                del self._sessions[session_id]
-            self._epochs = {
-                subject: epoch for subject, epoch in self._epochs.items() if epoch.until > before
-            }
-            return len(past[:limit])
+            while self._epoch_ends and self._epoch_ends[0][0] <= before:
+                _, subject = heappop(self._epoch_ends)
+                epoch = self._epochs.get(subject)
+                if epoch is not None and epoch.until <= before:  # no later one
+                    del self._epochs[subject]
+            gone = 0
+            while gone < limit and self._ends and self._ends[0][0] <= before:
+                _, session_id = heappop(self._ends)
+                self._forget(self._sessions.pop(session_id))
+                gone += 1
+            return gone
 
     def close(self) -> None:
         """Nothing to let go of: the sessions stay."""
@@ -176,7 +189,13 @@ class MemorySessionStore:
         return True
 
     def _of(self, subject: str) -> list[Session]:
-        return [row for row in self._sessions.values() if row.subject == subject]
+        return [self._sessions[session_id] for session_id in self._ids.get(subject, ())]
+
+    def _forget(self, session: Session) -> None:
+        ids = self._ids[session.subject]
+        del ids[session.id]
+        if not ids:
+            del self._ids[session.subject]
 
 
 def _copy(session: Session) -> Session:

@@ -8,7 +8,6 @@ Not for a network file system: SQLite's locks do not hold there.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sqlite3
@@ -17,7 +16,7 @@ import time
 import weakref
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock, RLock, local
 from types import TracebackType
@@ -25,6 +24,7 @@ from typing import Any, ClassVar, Literal
 
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.sessions import Rotation, Session
+from jwt_middleware.stores.columns import as_json, columns_of, session_of
 
 OLDEST_LIBRARY = (3, 35, 0)
 """The first SQLite with ``RETURNING``."""
@@ -197,9 +197,9 @@ class SQLiteSessionStore:
             if epoch is not None and not session.revoked:
                 at, reason = epoch
                 session = replace(session, revoked_at=at, revoked_reason=reason)
-            connection.execute(_INSERT, _columns(session))
+            connection.execute(_INSERT, columns_of(session))
             (row,) = connection.execute(_LOAD, (session.id,)).fetchall()
-            return _session(row)
+            return session_of(row)
 
     def load(self, session_id: str, *, now: float) -> Session | None:  # noqa: ARG002  # protocol
         with self._line() as connection:
@@ -224,7 +224,7 @@ class SQLiteSessionStore:
             "rotated_at": rotated_at,
             "expires_at": expires_at,
             "confirmed": confirmed,
-            "claims": None if claims is None else _json(claims),
+            "claims": None if claims is None else as_json(claims),
             "now": now,
         }
         with self._line() as connection:
@@ -255,7 +255,7 @@ class SQLiteSessionStore:
         now: float,  # noqa: ARG002  # protocol
     ) -> Session | None:
         with self._line() as connection:
-            changed = _returned(connection.execute(_UPDATE, (_json(claims), session_id)))
+            changed = _returned(connection.execute(_UPDATE, (as_json(claims), session_id)))
             return changed if changed is not None else _load(connection, session_id)
 
     def revoke(self, session_id: str, *, reason: str, now: float) -> bool:
@@ -274,7 +274,7 @@ class SQLiteSessionStore:
     def find(self, subject: str, *, now: float) -> list[Session]:
         with self._line() as connection:
             rows = connection.execute(_FIND, {"subject": subject, "now": now}).fetchall()
-        return [_session(row) for row in rows]
+        return [session_of(row) for row in rows]
 
     def purge(self, before: float, *, limit: int = 1000) -> int:
         with self._writing() as connection:
@@ -308,43 +308,17 @@ class SQLiteSessionStore:
 
 # ── Rows ──────────────────────────────────────────────────────────────────────────
 
-_COLUMNS = tuple(field.name for field in fields(Session))
-_TIMES = tuple(name for name in _COLUMNS if name.endswith("_at") and name != "revoked_at")
-"""Those a row that is not revoked always has."""
-
 
 def _load(connection: sqlite3.Connection, session_id: str) -> Session | None:
     # All rows, though there is one at most: a statement not read to its end keeps its locks.
     rows = connection.execute(_LOAD, (session_id,)).fetchall()
-    return _session(rows[0]) if rows else None
+    return session_of(rows[0]) if rows else None
 
 
 def _returned(cursor: sqlite3.Cursor) -> Session | None:
     """The row of an ``UPDATE … RETURNING``, which is committed once it is read to its end."""
     rows = cursor.fetchall()
-    if not rows:
-        return None
-    session = _session(rows[0])
-    # Here, unlike in a SELECT, SQLite hands out a REAL that is a whole number as an integer.
-    times: dict[str, Any] = {name: float(getattr(session, name)) for name in _TIMES}
-    return replace(session, **times)
-
-
-def _session(row: tuple[Any, ...]) -> Session:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    values["claims"] = json.loads(values["claims"])
-    values["persistent"] = bool(values["persistent"])
-    return Session(**values)
-
-
-def _columns(session: Session) -> dict[str, Any]:
-    values = {name: getattr(session, name) for name in _COLUMNS}
-    values["claims"] = _json(session.claims)
-    return values
-
-
-def _json(claims: Mapping[str, Any]) -> str:
-    return json.dumps(dict(claims), separators=(",", ":"), allow_nan=False)
+    return session_of(rows[0]) if rows else None
 
 
 # ── The line: one connection a thread, and none across a fork ─────────────────────

@@ -1029,6 +1029,39 @@ def test_a_cancelled_request_leaves_a_consistent_store(verb: str) -> None:
     assert "reuse" not in house.event_names
 
 
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_logout_survives_a_cancellation(twice: bool) -> None:
+    """The view has signed the user out, and the client goes away before its answer."""  # S49
+    house = House(session_store=(store := SlowStore()))
+    pair = house.auth.issue("alice")
+    recorded = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        get_auth(scope).logout()
+        recorded.set()
+        await asyncio.sleep(30)
+
+    async def main() -> None:
+        ask = Ask(fields=[cookie(access=pair.access_token, refresh=pair.refresh_token)])
+        task = asyncio.create_task(aask(door(app, house), ask.scope()))
+        await recorded.wait()
+        store.slow = True
+        task.cancel()
+        assert await asyncio.to_thread(store.entered.acquire, timeout=5)
+        if twice:
+            task.cancel()
+        await asyncio.sleep(0)
+        store.slow = False
+        store.gate.release()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while house.auth.sessions("alice"):  # cancelled twice, the task does not wait for it
+            await asyncio.to_thread(time.sleep, 0.01)
+
+    asyncio.run(asyncio.wait_for(main(), 15))
+    assert house.auth.sessions("alice") == []
+
+
 def test_a_cancelled_async_store_leaves_the_client_able_to_go_on() -> None:
     """The same with an async store that is cancelled after it has swapped the row."""
     # S49

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from naming import plainly
 from stepping import SECRET, START, House
 from through import AGES, Ask, Through, ask_asgi, ask_wsgi, away, bearer, cookie
 
@@ -103,7 +104,7 @@ def test_a_pair_for_a_browsers_session(kind: str) -> None:
         ("alice", {"x": float("nan")}, InvalidClaims),
         ("alice", {"x": "y" * 9000}, TokenTooLarge),
     ],
-    ids=str,
+    ids=plainly,
 )
 def test_what_cannot_be_issued(subject: Any, claims: Any, error: Any, kind: str) -> None:
     """A mistake of the caller's is told before anything is stored."""
@@ -127,6 +128,129 @@ def test_revoking_ends_a_session_once(kind: str) -> None:
     for fields in ([bearer(pair.access_token)], [cookie(refresh=pair.refresh_token)]):
         through.ask("wsgi", Ask(fields=fields))
         assert (through.auth.subject, through.auth.reason) == (None, "revoked")
+
+
+def test_a_session_id_from_a_form_ends_no_strangers_session(kind: str) -> None:
+    """revoke(subject=) ends a session only if it is theirs, and does not tell whose it is."""
+    # S46
+    house = House()
+    calls = Calls(house.auth, kind)
+    pair = calls.issue("alice")
+    assert calls.revoke(pair.session_id, subject="mallory") is False
+    assert calls.revoke("nobody's", subject="mallory") is False
+    through = Through(house)
+    through.ask("wsgi", Ask(fields=[bearer(pair.access_token)]))
+    assert through.auth.subject == "alice"
+    assert calls.revoke(pair.session_id, subject="alice") is True
+    assert calls.revoke(pair.session_id, subject="alice") is False
+
+
+def test_the_list_marks_the_session_it_is_asked_for_from(kind: str) -> None:
+    """sessions(current=) shows its owner which one this is, and what they look like."""
+    house = House()
+    calls = Calls(house.auth, kind)
+    phone = calls.issue("alice", user_agent="a phone", address="192.0.2.1")
+    house.now += 1
+    laptop = calls.issue("alice", user_agent="a laptop")
+    marked = [(one.id, one.current) for one in calls.sessions("alice", current=phone.session_id)]
+    assert marked == [(laptop.session_id, False), (phone.session_id, True)]
+    assert not any(one.current for one in calls.sessions("alice"))
+    seen = calls.sessions("alice")[1]
+    assert (seen.user_agent, seen.address) == ("a phone", "192.0.2.1")
+    assert int(seen.created_at) == START
+    assert "salt" not in repr(seen)
+
+
+def test_last_seen_moves_with_the_rotation_alone(kind: str) -> None:
+    """A request that shows a valid access token writes nothing; one that is reissued does."""
+    house = House()
+    calls = Calls(house.auth, kind)
+    pair = calls.issue("alice")
+    through = Through(house)
+    fields = [cookie(access=pair.access_token, refresh=pair.refresh_token)]
+    house.now += 100
+    through.ask("wsgi", Ask(fields=fields))
+    assert calls.sessions("alice")[0].last_seen_at == START
+    house.now += AGES
+    through.ask("wsgi", Ask(fields=fields))
+    assert calls.sessions("alice")[0].last_seen_at == house.now
+
+
+def test_the_oldest_session_makes_room(kind: str) -> None:
+    """max_sessions_per_subject: a sign-in beyond it ends the oldest one, and nobody else's."""
+    house = House(max_sessions_per_subject=2)
+    calls = Calls(house.auth, kind)
+    stranger = calls.issue("bob")
+    pairs = []
+    for _ in range(4):
+        house.now += 1
+        pairs.append(calls.issue("alice"))
+    house.now += 1
+    through = Through(house, lambda auth: auth.login("alice"))
+    through.ask("asgi" if kind == "async" else "wsgi", Ask(method="POST"))
+    latest = through.auth.session_id
+    ids = [session.id for session in calls.sessions("alice")]
+    assert ids == [latest, pairs[3].session_id]
+    assert [session.id for session in calls.sessions("bob")] == [stranger.session_id]
+    gone = [event.session_id for event in house.events if event.name == "revoked"]
+    assert gone == [pair.session_id for pair in pairs[:3]]
+    assert {event.reason for event in house.events if event.name == "revoked"} == {"too_many"}
+
+
+def test_what_a_sign_in_replaces_makes_room_by_itself(kind: str) -> None:
+    """The session that a login replaces does not count: with room for two, the other stays."""
+    house = House(max_sessions_per_subject=2)
+    calls = Calls(house.auth, kind)
+    first = calls.issue("alice")
+    house.now += 1
+    second = calls.issue("alice")
+    house.now += 1
+    through = Through(house, lambda auth: auth.login("alice"))
+    fields = [cookie(access=second.access_token, refresh=second.refresh_token)]
+    through.ask("wsgi", Ask(method="POST", fields=fields))
+    ids = [session.id for session in calls.sessions("alice")]
+    assert ids == [through.auth.session_id, first.session_id]
+
+
+def test_a_session_that_cannot_be_ended_in_time_is_ended_by_the_next_sign_in(kind: str) -> None:
+    """The sign-in that is stored stands, though the store fails right after it."""
+    # S45
+    house = House(max_sessions_per_subject=1)
+    calls = Calls(house.auth, kind)
+    calls.issue("alice")
+
+    class Failing(type(house.store)):  # type: ignore[misc]
+        def revoke(self, *args: Any, **options: Any) -> bool:
+            raise OSError
+
+    kept, house.store.__class__ = house.store.__class__, Failing
+    house.now += 1
+    assert calls.issue("alice").session_id
+    assert len(calls.sessions("alice")) == 2
+    assert [event.name for event in house.events][-2:] == ["store_unavailable", "login"]
+    house.store.__class__ = kept
+    house.now += 1
+    latest = calls.issue("alice")
+    assert [session.id for session in calls.sessions("alice")] == [latest.session_id]
+
+
+def test_who_finds_a_session_ended_already_does_not_tell_of_it(kind: str) -> None:
+    """Two sign-ins at once make room by the same session: one of them tells."""
+    house = House(max_sessions_per_subject=1)
+    calls = Calls(house.auth, kind)
+    oldest = calls.issue("alice")
+
+    class Racing(type(house.store)):  # type: ignore[misc]
+        def find(self, *args: Any, **options: Any) -> Any:
+            found = super().find(*args, **options)
+            super().revoke(oldest.session_id, reason="too_many", now=house.now)
+            return found
+
+    house.store.__class__ = Racing
+    house.now += 1
+    calls.issue("alice")
+    assert house.row(oldest.session_id).revoked
+    assert [event for event in house.events if event.name == "revoked"] == []
 
 
 def test_revoking_a_subject_keeps_one_session(kind: str) -> None:
@@ -360,7 +484,7 @@ def test_keywords_win_over_settings(door: str) -> None:
         {"clock": lambda: 0.0},
         {"nonsense": 1},
     ],
-    ids=str,
+    ids=plainly,
 )
 def test_settings_beside_an_auth_are_not_dropped(door: str, more: dict[str, Any]) -> None:
     """What stands beside a finished JWTAuth is either heard or refused, never ignored."""
@@ -434,7 +558,7 @@ async def load(session: Session) -> Any: ...
         ({"load_claims": load}, "load_claims is async"),
         ({"load_claims": Caller()}, "load_claims is async"),
     ],
-    ids=str,
+    ids=plainly,
 )
 def test_the_wsgi_door_refuses_what_it_cannot_await(more: Any, what: str) -> None:
     """An async store or load_claims behind the WSGI door is refused at start-up."""
@@ -449,7 +573,7 @@ def test_the_wsgi_door_refuses_what_it_cannot_await(more: Any, what: str) -> Non
     assert status("asgi", asgi.JWTMiddleware(asgi_app, auth)) == 200
 
 
-@pytest.mark.parametrize("store", ["memory://", "none", MemorySessionStore()], ids=str)
+@pytest.mark.parametrize("store", ["memory://", "none", MemorySessionStore()], ids=plainly)
 def test_the_wsgi_door_takes_what_is_sync(store: Any) -> None:
     """A sync store or a URL is fine, and so is a plain function."""
     auth = JWTAuth(secret_key=SECRET, session_store=store, load_claims=lambda session: {})

@@ -10,10 +10,12 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from encrypting import KEY
+from keychain import jwk, key_for, pem, sign
 from stepping import House
 from through import Ask, Fields, Through, bearer, cookie, noting
 
-from jwt_middleware import JWTAuth, asgi, wsgi
+from jwt_middleware import Issuer, JWTAuth, asgi, wsgi
 from jwt_middleware.handle import AUTH_KEY
 
 WSGI_BOUND = 10
@@ -152,6 +154,41 @@ def test_a_bounded_number_of_calls_through_the_asgi_door(kind: str, headers: str
     ] * 3
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "encrypted": {"encryption_key": KEY},
+    "our key": {"algorithm": "ES256", "private_key": pem(key_for("ES256"))},
+    "another issuer": {
+        "issuers": [Issuer("https://a.example", public_keys=jwk(key_for("ES256"), kid="1"))]
+    },
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_keys_cost_a_known_token_nothing(name: str) -> None:
+    """Whoever signed it, a known token costs the same bounded number of calls at both doors."""
+    house = House(**OTHERS[name])
+    house.now = time.time()
+    auth = JWTAuth(house.auth.settings)
+    token = house.auth.issue("alice").access_token
+    if name == "another issuer":
+        claims = {"iss": "https://a.example", "sub": "alice", "exp": house.now + 600}
+        token = sign(key_for("ES256"), claims, kid="1")
+    seen: list[Any] = []
+    through_wsgi = wsgi.JWTMiddleware(wsgi_app([], seen), auth)
+    through_asgi = asgi.JWTMiddleware(asgi_app([], seen), auth)
+
+    async def send(message: Any) -> None: ...
+
+    for number in range(3):
+        ask = Ask(fields=[bearer(token)])
+        environ, scope = ask.environ, ask.scope()
+        by_wsgi = counted(lambda at=environ: through_wsgi(at, lambda *given: None))
+        by_asgi = counted(lambda at=scope: drive(through_asgi(at, no_receive, send)))
+        assert number == 0 or len(by_wsgi) <= WSGI_BOUND, by_wsgi
+        assert number == 0 or len(by_asgi) <= ASGI_BOUND, by_asgi
+    assert [one.subject for one in seen] == ["alice"] * 6
+
+
 @pytest.mark.parametrize("door", ["wsgi", "asgi"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_known_token_asks_the_store_nothing(kind: str, door: str) -> None:
@@ -164,3 +201,42 @@ def test_a_known_token_asks_the_store_nothing(kind: str, door: str) -> None:
         through.ask(door, Ask(fields=fields))
     assert [auth.subject for auth in through.seen] == ["alice"] * 3
     assert verbs == []
+
+
+@pytest.mark.parametrize("door", ["wsgi", "asgi"])
+def test_hits_and_misses_are_counted(door: str) -> None:
+    """A token counts as a miss when it is verified, and as a hit each time it comes again."""
+    house = House()
+    token = house.auth.issue("alice").access_token
+    afresh = house.other_process()
+    through = Through(afresh)
+    for _ in range(4):
+        through.ask(door, Ask(fields=[bearer(token)]))
+    through.ask(door, Ask(fields=[bearer("no.token.atall")]))
+    info = afresh.auth.cache_info
+    assert (info.hits, info.misses, info.size) == (3, 2, 1)
+
+
+@pytest.mark.parametrize("channel", ["cookie", "bearer", "nothing"])
+def test_a_request_leaves_no_ring_of_objects_behind(channel: str) -> None:
+    """What a WSGI request was made of is freed when it ends, not when the garbage collector comes
+    by: the handle is in the environ, and nothing of it holds that environ."""
+    house = House()
+    house.now = time.time()
+    fields = requests(house)[channel] if channel != "nothing" else []
+    seen: list[Any] = []
+    door = wsgi.JWTMiddleware(wsgi_app([], seen), JWTAuth(house.auth.settings))
+
+    def serve() -> None:
+        door(Ask(fields=fields).environ, lambda *given: None)
+        seen.clear()
+
+    serve()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            serve()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, NamedTuple
 
 import pytest
+from agreeing import Outcome, outcome
+from both_doors import AGES as ALL_AGES
+from both_doors import CONFIGURATIONS, FIELDS, OUTAGES, VIEWS, agree
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from stepping import SECRET, House
-from through import AGES, Answer, Ask, Fields, Through, bearer, cookie, noting
+from through import AGES, Ask, Fields, Through, bearer, cookie, noting
 
 from jwt_middleware.auth import JWTAuth
 from jwt_middleware.handle import RequestAuth
@@ -303,46 +307,6 @@ CORPUS = [*of_tokens(), *of_methods_and_paths(), *of_origins(), *of_login_pages(
 NAMES = [f"{number} {case.name}: {case.tokens}" for number, case in enumerate(CORPUS)]
 
 
-@dataclass
-class Outcome:
-    """What a client and a view can tell of a request."""
-
-    status: int
-    phrase: str
-    body: bytes
-    reached: bool
-    reason: str | None = None
-    subject: str | None = None
-    reissued: bool = False
-    authenticated: bool = False
-    channel: Any = None
-    cookies: list[str] = field(default_factory=list)
-    fields: dict[str, list[str]] = field(default_factory=dict)
-    events: list[str] = field(default_factory=list)
-    verbs: list[str] = field(default_factory=list)
-
-
-def outcome(through: Through, answer: Answer, verbs: list[str]) -> Outcome:
-    seen = through.seen[-1] if through.seen else None
-    tokens = ("x-access-token", "x-refresh-token")
-    names = ("vary", "cache-control", "www-authenticate", "location", "retry-after", "expires")
-    found = Outcome(
-        answer.status,
-        answer.reason,
-        answer.body,
-        seen is not None,
-        cookies=sorted(value.partition("=")[0] for value in answer.all("set-cookie")),
-        fields={name: answer.all(name) for name in names},
-        events=list(through.house.event_names),
-        verbs=list(verbs),
-    )
-    found.fields.update({name: ["…"] * len(answer.all(name)) for name in tokens})
-    if seen is not None:
-        found.reason, found.subject, found.reissued = seen.reason, seen.subject, seen.reissued
-        found.authenticated, found.channel = seen.is_authenticated, seen.channel
-    return found
-
-
 def play(case: Case, door: str, times: int = 1) -> list[Outcome]:
     """The case in a world of its own, asked ``times`` times."""
     house = House(**case.settings)
@@ -357,7 +321,16 @@ def play(case: Case, door: str, times: int = 1) -> list[Outcome]:
         through.seen.clear()
         house.events.clear()
         verbs.clear()
-        found.append(outcome(through, through.ask(door, ask), verbs))
+        answer = through.ask(door, ask)
+        found.append(
+            outcome(
+                answer,
+                through.seen[-1] if through.seen else None,
+                events=house.events,
+                rows=house.store._sessions.values(),
+                verbs=verbs,
+            )
+        )
     return found
 
 
@@ -387,6 +360,65 @@ def test_a_token_seen_before_changes_no_verdict(
     seen = [[(auth.reason, auth.subject) for auth in one.seen] for one in through]
     assert [answer.status for answer in answers] == [answers[0].status] * 3
     assert seen == [seen[0]] * 3
+
+
+# ── What nobody would write down ─────────────────────────────────────────────────
+
+LETTERS = st.characters(codec="latin-1", exclude_characters="\n")
+PIECES = st.sampled_from(
+    [
+        *'\x01 \x02 \x03 \x04 \x05 \x06 \x07 \x08 \x0e \x0f Bearer Basic = ; , \t " \xff'.split(
+            " "
+        ),
+        *("__Host-access_token=", "__Host-refresh_token=", "access_token=", "refresh_token="),
+        *("; ", ", ", "Bearer ", " ", "x" * 9000, "null", "https://testserver", "cross-site"),
+        *("same-origin", "POST", "HEAD", "OPTIONS", "public", "static/x", "%2e%2e/", "hooks"),
+    ]
+)
+VALUES = st.lists(PIECES | st.text(LETTERS, max_size=3), max_size=6).map("".join)
+USUAL = st.sampled_from(
+    [
+        "c:__Host-access_token=\x01; __Host-refresh_token=\x02",
+        "c:__Host-access_token=\x03\nc:__Host-refresh_token=\x04",
+        "c:access_token=\x01; refresh_token=\x02",
+        "a:Bearer \x01\nr:\x02",
+        *(f"c:__Host-refresh_token={letter}" for letter in "\x02\x04\x05\x06\x07\x0f"),
+    ]
+)
+LINES = st.lists(
+    st.builds("{}:{}".format, st.sampled_from([*FIELDS, *"mpqb"]), VALUES), max_size=5
+).map("\n".join)
+BYTES = st.integers(0, 255)
+
+
+@settings(max_examples=400)
+@given(BYTES, BYTES, USUAL | st.just(""), LINES)
+@example(16, 0, "c:__Host-access_token=\x01; __Host-refresh_token=\x02", "m:POST\no:null")
+@example(16, 2, "c:__Host-access_token=\x01; __Host-refresh_token=\x02", "")
+@example(16, 5 + 3 * 48, "c:__Host-refresh_token=\x04", "m:POST")
+@example(16 + 2 * 56, 0, "c:__Host-refresh_token=\x04", "")
+@example(0, 7, "c:__Host-refresh_token=\x05", "p:\xe9?\x00")
+def test_the_doors_agree_on_anything(first: int, second: int, usual: str, lines: str) -> None:
+    """Whatever is sent, whatever the view does, and whatever fails: one verdict, one response,
+    the same events, and the same rows afterwards."""
+    # S14, S37, S38, S45, S47
+    agree(bytes([first, second]) + f"{usual}\n{lines}".encode("latin-1"))
+
+
+def test_the_doors_agree_on_every_combination() -> None:
+    """Each configuration, age, view and outage, with each of the usual tokens, ends the same."""
+    # S36, S37, S41, S42, S45
+    seen = set()
+    tokens = ["c:__Host-access_token=\x01; __Host-refresh_token=\x02", "a:Bearer \x03\nr:\x04", ""]
+    combinations = product(
+        range(len(CONFIGURATIONS)), range(len(ALL_AGES)), range(len(VIEWS)), range(len(OUTAGES))
+    )
+    for number, (configuration, age, view, outage) in enumerate(combinations):
+        first, second = configuration + 8 * age, view + 48 * outage
+        lines = tokens[number % 3] + ("\nm:POST" if number % 2 else "")
+        found = agree(bytes([first, second]) + lines.encode())
+        seen.add((found.status, found.reason, found.reissued))
+    assert len(seen) >= 12
 
 
 def test_the_corpus_is_broad() -> None:
@@ -512,3 +544,24 @@ def test_a_slash_at_the_end_of_the_login_page_makes_no_circle(
     # S30
     through = Through(House(required=True, login_url=login_url))
     assert through.ask(door, Ask(path=path, fields=HTML)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields", "varies"),
+    [
+        ({}, {}, "Cookie"),
+        ({}, {"X-Refresh-Token": "x"}, "Cookie,X-Refresh-Token"),
+        ({"header_name": "X-Token"}, {}, "Cookie,X-Token"),
+        ({"header_name": "X-Token"}, {"X-Refresh-Token": "x"}, "Cookie,X-Token,X-Refresh-Token"),
+        ({"token_location": ["cookies"]}, {"X-Refresh-Token": "x"}, "Cookie"),
+        ({"token_location": ["headers"]}, {"X-Refresh-Token": "x"}, "X-Refresh-Token"),
+        ({"token_location": ["headers"], "header_name": "X-Token"}, {}, "X-Token"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_a_response_varies_on_what_may_sign_in(
+    kind: Any, settings: dict[str, Any], fields: dict[str, str], varies: str
+) -> None:
+    """On cookies always, and on headers of ours that caches know nothing of."""  # S36
+    answer = Through(House(**settings)).ask(kind, Ask(fields=[*fields.items()]))
+    assert answer.one("Vary") == varies

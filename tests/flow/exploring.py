@@ -21,7 +21,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from jwt_middleware.claims import Claims
-from jwt_middleware.csrf import OriginPolicy
+from jwt_middleware.csrf import CsrfPolicy
 from jwt_middleware.driver import Command, run
 from jwt_middleware.errors import InvalidToken
 from jwt_middleware.flow import Flow
@@ -61,7 +61,7 @@ class PlainTokens(Tokens):
     def refresh(self, session: Session) -> str:
         return f"r-{session.generation}-{session.rotated_at}-{session.expires_at}"
 
-    def read_access(self, token: str, *, now: float) -> AccessToken:
+    def read_access(self, token: str, *, now: float, may_wait: bool = False) -> AccessToken:
         known = self.verified.get(token)
         if known is not None:
             return known
@@ -88,7 +88,7 @@ class PlainTransport(Transport):
     """The real one, but for the attributes of a cookie."""
 
     def _set_cookie(
-        self, name: str, value: str, max_age: float | None, **place: str | None
+        self, name: str, value: str, max_age: float | None, **attributes: Any
     ) -> tuple[str, str]:
         return ("Set-Cookie", f"{name}={value}")
 
@@ -235,7 +235,7 @@ class World:
         memory.purge_again_at = float("inf")
         transport = PlainTransport(settings)
         return Parts(
-            settings, PlainTokens(settings), transport, OriginPolicy(settings), memory, False
+            settings, PlainTokens(settings), transport, CsrfPolicy(settings), memory, False
         )
 
     def answer(self, command: Command) -> Any:

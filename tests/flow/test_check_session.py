@@ -44,6 +44,24 @@ def test_always_asks_at_every_request() -> None:
     assert browser.house.event_names[-1] == "token_refused"
 
 
+@pytest.mark.parametrize("check", ["always", LAG])
+def test_an_idle_session_is_not_alive(check: Any) -> None:
+    """A valid access token of a session past its idle limit counts only beside the refresh
+    token that renews it."""  # S43
+    browser = signed_in(check_session=check, refresh_token_expires=1000, rotation_grace=10)
+    stranger = Browser(browser.house)
+    stranger.login()
+    browser.house.wait(500)
+    browser.late_access()
+    browser.house.wait(500)
+    alone, mixed = browser.copy(), browser.copy()
+    alone.set_refresh("")
+    mixed.set_refresh(stranger.refresh or "")
+    for tab in (alone, mixed):
+        assert tab.get(house=browser.house.other_process()).reason == "expired"
+    assert browser.get().reissued
+
+
 def test_a_lag_asks_once_in_a_while() -> None:
     """Within the lag a request asks nobody; a sign-out elsewhere counts when it is over."""  # S46
     browser = signed_in(check_session=LAG)

@@ -49,7 +49,13 @@ HONEST = {
     "uploads": World(
         Bounds(requests=3, ticks=1, jumps=2, bodies=True),
         12_000,
-        {*BURST, *AFTER, "client sibling of a recovery", "client anonymous: superseded"},
+        {
+            *BURST,
+            *AFTER,
+            "client slow upload",
+            "client sibling of a recovery",
+            "client anonymous: superseded",
+        },
     ),
     "a window for lost answers": World(
         Bounds(requests=3, ticks=3, settings={"lost_response_window": 2 * GRACE}),
@@ -121,7 +127,7 @@ DEEP = {
     "apps that fail, processes that restart": Bounds(
         requests=4, ticks=1, crashes=True, restarts=True
     ),
-    "uploads": Bounds(requests=3, ticks=2, jumps=2, bodies=True),
+    "uploads": Bounds(requests=4, ticks=1, jumps=2, bodies=True),
     "a window for lost answers": Bounds(
         requests=4, ticks=4, settings={"lost_response_window": 2 * GRACE}
     ),
@@ -226,8 +232,8 @@ def test_a_proof_by_minting_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A token that shows the app a generation its client does not hold yet breaks a law."""
     members = Tokens.members
 
-    def ahead(self: Tokens, session: Any, *, generation: int, now: float) -> dict[str, Any]:
-        return members(self, session, generation=session.generation + 1, now=now)
+    def ahead(self: Tokens, session: Any, **options: Any) -> dict[str, Any]:
+        return members(self, session, **{**options, "generation": session.generation + 1})
 
     monkeypatch.setattr(Tokens, "members", ahead)
     with pytest.raises(Broken, match=r"shown is what is proven|rgen is what the client holds"):
@@ -266,6 +272,70 @@ def test_a_slow_answer_does_not_bring_an_old_token_back() -> None:
     house.wait(EXPIRED)
     assert browser.get().is_authenticated
     assert "reuse" not in house.event_names
+
+
+UPLOAD = {"method": "PUT", "headers": {"content-length": "1000000"}}
+
+
+def test_the_answer_to_a_slow_upload_does_not_bring_an_old_token_back() -> None:
+    """An upload that is under way while its session rotates twice signs its user in, and its
+    answer leaves the newer refresh token in the jar, in whichever order they arrive."""
+    # S41
+    browser = Browser(House())
+    browser.login()
+    house = browser.house
+    house.wait(EXPIRED)
+    upload = browser.copy()  # its request is sent, and travels
+    browser.get()
+    house.wait(EXPIRED)  # no request shows the new tokens
+    rotating = browser.arrive().auth
+    there = house.other_process()
+    arrived = upload.arrive(upload.request(**UPLOAD), house=there).auth
+    assert arrived.is_authenticated
+    overtaken = browser.respond(arrived, house=there)
+    browser.receive(browser.respond(rotating))
+    assert browser.get().is_authenticated
+    browser.receive(overtaken)  # sent first, received last
+    assert token_claims(browser.refresh)["gen"] == 2
+    house.wait(EXPIRED)
+    assert browser.get().is_authenticated
+    assert "reuse" not in house.event_names
+
+
+def test_a_client_that_only_uploads_recovers_a_lost_answer() -> None:
+    """A client whose requests all have bodies goes on after a lost answer, with access tokens
+    alone for an hour, and is then handed the successor."""  # S41, S42
+    browser = Browser(House())
+    browser.login()
+    house = browser.house
+    house.wait(EXPIRED)
+    browser.respond(browser.arrive(browser.request(**UPLOAD)).auth)  # lost
+    generations = []
+    for _ in range(6):
+        house.wait(EXPIRED)
+        assert browser.get(**UPLOAD).is_authenticated
+        generations.append(token_claims(browser.refresh)["gen"])
+    assert generations == [0, 0, 0, 0, 1, 2]
+    assert token_claims(browser.access)["rgen"] == 2
+    assert "reuse" not in house.event_names
+
+
+def test_an_access_token_alone_names_the_expiry_of_the_refresh_token_that_is_kept() -> None:
+    """After a slow upload the client's own refresh token can be renewed when it expires."""
+    browser = Browser(House(refresh_token_expires=3600))
+    browser.login()
+    house = browser.house
+    house.wait(3600 - GRACE - 300)
+    kept = token_claims(browser.refresh)["exp"]
+    browser.without_access().get()  # another tab; its answer is lost
+    house.wait(ROTATION_GRACE + 10)
+    upload = browser.without_access()
+    upload.get(**UPLOAD)
+    assert token_claims(upload.refresh)["gen"] == 0
+    assert token_claims(upload.access)["rexp"] == kept
+    house.wait(300)  # past that expiry, and the access token is valid
+    assert upload.get().is_authenticated
+    assert token_claims(upload.refresh)["gen"] == 1
 
 
 def test_what_a_process_remembers_is_forgotten_when_the_next_rotation_may_begin() -> None:

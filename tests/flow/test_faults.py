@@ -151,9 +151,7 @@ def renewable(house: FaultyHouse) -> Browser:
     """A valid access token beside an expired refresh token."""
     browser = fresh(house)
     house.wait(EXPIRED - 1)
-    auth = browser.arrive().auth
-    auth.update({})
-    browser.receive(browser.respond(auth))
+    browser.late_access()
     house.wait(101)
     return browser
 

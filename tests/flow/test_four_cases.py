@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from naming import plainly
 from stepping import START, Browser, HeaderClient, House, generation_of, names, token_claims
 
 from jwt_middleware.errors import NotAuthenticated
@@ -33,6 +34,10 @@ def signed_in(house: House | None = None, **login: Any) -> Browser:
 
 def verdict_of(auth: RequestAuth) -> Verdict | None:
     return None if auth.reissue is None else auth.reissue.row.verdict
+
+
+def sid_of(browser: Browser) -> str:
+    return token_claims(browser.refresh)["sid"]
 
 
 def fields_of(outcome: Additions | Refusal) -> list[tuple[str, str]]:
@@ -253,10 +258,7 @@ def outliving(house: House) -> Browser:
     """A browser whose access token outlives its refresh token by 400 s."""
     browser = signed_in(house)
     house.wait(500)
-    auth = browser.arrive().auth
-    auth.update({"role": "admin"})
-    browser.receive(browser.respond(auth))
-    house.forget_commands()
+    browser.late_access()
     return browser
 
 
@@ -380,6 +382,18 @@ def test_reissue_within() -> None:
     assert token_claims(browser.access)["exp"] == house.now + EXPIRED
 
 
+def test_reissue_within_needs_one_that_is_good() -> None:
+    """An expired refresh token is not used early: the access token alone signs the request in."""
+    house = House(reissue_within=300, refresh_token_expires=1000, renew_refresh=False)
+    browser = signed_in(house)
+    house.wait(500)
+    browser.late_access()
+    house.wait(EXPIRED - 250)
+    house.forget_commands()
+    auth = browser.arrive().auth
+    assert (auth.subject, auth.reissue, house.verbs) == ("alice", None, [])
+
+
 def test_reissue_within_needs_a_refresh_token() -> None:
     """Without one, or with one that is broken or another session's, the valid token goes on."""
     house = House(reissue_within=300)
@@ -433,9 +447,7 @@ def test_an_idle_session_is_renewed_within_the_leeway() -> None:
     house = House(refresh_token_expires=1000, rotation_grace=10, reissue_within=450, leeway=60)
     browser = signed_in(house)
     house.wait(490)
-    auth = browser.arrive().auth
-    auth.update({})
-    browser.receive(browser.respond(auth))
+    browser.late_access()
     house.now = START + 1001
     assert house.now < token_claims(browser.access)["exp"]
     assert browser.get().is_authenticated
@@ -873,7 +885,7 @@ WRONG: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("answer", WRONG, ids=repr)
+@pytest.mark.parametrize("answer", WRONG, ids=plainly)
 @pytest.mark.parametrize("required", [False, True])
 def test_load_claims_fails(answer: Any, required: bool) -> None:
     """It raises, or answers what cannot be claims: 503 everywhere, and the session is kept."""
@@ -1035,6 +1047,21 @@ def test_stateless_reissues_from_the_token_alone() -> None:
     assert token_claims(browser.refresh)["exp"] == START + 90 * DAY  # S43
     browser.house.now = START + 90 * DAY
     assert browser.get().reason == "expired"
+
+
+def test_stateless_claims_are_per_request() -> None:
+    """What load_claims does to the session it is shown, no later request sees."""  # S31
+
+    def promoted(session: Session) -> dict[str, Any]:
+        assert "roles" not in session.claims
+        session.claims["roles"] = ["admin"]  # type: ignore[index]  # its claims are a dict
+        return {}
+
+    browser = signed_in(stateless(load_claims=promoted))
+    browser.house.wait(EXPIRED)
+    twin = browser.copy()
+    assert browser.get().reissued
+    assert twin.get().reissued
 
 
 def test_stateless_keeps_session_cookies() -> None:
@@ -1203,3 +1230,117 @@ def test_memory_does_not_vouch() -> None:
     browser.get()
     browser.house.other_process().auth.revoke(session_id)
     assert sibling.arrive().auth.reason == "revoked"
+
+
+# ── What is wrong with a token is said before what is wrong with its origin ──────
+
+
+@pytest.mark.parametrize("cookie", ["access_token", "refresh_token"])
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_tossed_cookie_is_a_fault_of_its_own(cookie: str, ahead: bool) -> None:
+    """An access cookie that came twice is the reason, also across sites; where new tokens are
+    asked for, either cookie is."""  # S25
+    browser = signed_in()
+    browser.jar[f" __Host-{cookie}"] = "tossed"
+    across = {"sec-fetch-site": "same-origin" if cookie == "refresh_token" else "cross-site"}
+    auth = RequestAuth(
+        browser.house.flow.parts, browser.request("POST", headers=across), browser.house.now
+    )
+    browser.house.run(browser.house.flow.identify(auth, ahead=ahead))
+    beside_a_good_token = cookie == "refresh_token" and not ahead
+    assert auth.reason == (None if beside_a_good_token else "duplicate_cookie")
+
+
+def test_an_outage_that_decides_says_so() -> None:
+    """Where the store has to vouch and is away, the answer says that sessions cannot be checked."""
+    house = House(check_session="always")
+    browser = signed_in(house)
+    house.down = {"load"}
+    refusal = refusal_of(browser.arrive())
+    assert refusal.status == 503
+    assert b"Sessions cannot be checked right now." in refusal.body
+
+
+def test_an_outage_at_the_response_says_that_nothing_changed() -> None:
+    """A login that cannot be stored is told so, in the words for it."""
+    house = House()
+    browser = Browser(house)
+    auth = browser.arrive(browser.request("POST")).auth
+    auth.login("alice")
+    house.down = {"create"}
+    outcome = browser.respond(auth)
+    assert isinstance(outcome, Refusal)
+    assert b"Nothing was changed" in outcome.body
+
+
+# ── Behind the response ──────────────────────────────────────────────────────────
+
+
+def test_after_a_failure_behind_the_response_there_is_a_pause() -> None:
+    """What nobody waits for is tried again, but not at every request of an outage."""
+    house = House()
+    browser = signed_in(house)
+    house.wait(EXPIRED)
+    browser.get()
+    house.wait(2 * HOUR)  # a purge is due
+    house.down = {"purge"}
+    house.forget_commands()
+    memory = house.flow.parts.memory
+    browser.get()
+    assert house.store_commands.count("purge") == 1
+    assert memory.pause_until > house.now
+    pause = memory.pause_until - house.now
+    browser.get()
+    assert house.store_commands.count("purge") == 1
+    house.down = set()
+    house.wait(pause)
+    memory.purge_again_at = house.now  # due at this very moment
+    browser.get()
+    assert house.store_commands.count("purge") == 2
+    assert memory.purge_again_at > house.now
+    browser.get()
+    assert house.store_commands.count("purge") == 2
+
+
+# ── What is told, asked and remembered on the way ────────────────────────────────
+
+
+def test_a_token_that_may_not_be_missing_is_no_event() -> None:
+    """Where a missing access token is not replaced, its lack is the reason, and is not told."""
+    browser = signed_in(House(reissue_on=("expired",)))
+    auth = browser.without_access().arrive().auth
+    assert (auth.reason, browser.house.event_names) == ("missing", [])
+
+
+def test_a_refusal_of_new_tokens_is_told() -> None:
+    """A client that asks for them with a refresh token that has ended; not one without any."""
+    browser = signed_in()
+    house, session = browser.house, sid_of(browser)
+    house.store.revoke(session, reason="logout", now=house.now)
+    for name in ("__Host-access_token", "__Host-refresh_token"):
+        auth = RequestAuth(house.flow.parts, browser.request("POST"), house.now)
+        house.run(house.flow.identify(auth, ahead=True))
+        browser.jar.pop("__Host-refresh_token", None)
+        assert auth.claims is None, name
+    (event,) = house.events
+    assert (event.name, event.reason) == ("token_refused", "revoked")
+    assert (event.subject, event.session_id) == ("alice", session)
+
+
+def test_an_ended_row_shuts_out_access_tokens_here() -> None:
+    """A refresh token that finds its session ended ends its access tokens in this process."""
+    # S46
+    browser = signed_in()
+    browser.house.store.revoke(sid_of(browser), reason="logout", now=browser.house.now)
+    assert browser.arrive().auth.subject == "alice"  # nobody has looked yet
+    assert browser.without_access().arrive().auth.reason == "revoked"
+    assert browser.arrive().auth.reason == "revoked"
+
+
+def test_the_first_generation_is_not_confirmed() -> None:
+    """It has no predecessor whose grace a confirmation could end."""
+    browser = signed_in()
+    browser.house.wait(EXPIRED)
+    auth = browser.arrive(browser.request("HEAD")).auth
+    browser.respond(auth)
+    assert "confirm" not in browser.house.verbs

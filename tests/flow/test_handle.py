@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from naming import plainly
 from stepping import START, Browser, HeaderClient, House, names, set_cookies, token_claims
 
 from jwt_middleware.errors import (
@@ -415,6 +416,21 @@ def test_a_pair_that_is_too_large_for_a_cookie() -> None:
     auth.send(pair, cookies=False)
 
 
+def test_tokens_in_the_body_are_kept_by_no_cache() -> None:
+    """login(cookies=False): the app writes them into its response (RFC 6749 section 5.1)."""
+    browser = Browser(House())  # S36
+    for act in (
+        lambda auth: auth.login("alice", cookies=False),
+        lambda auth: auth.send(browser.house.auth.issue("alice"), cookies=False),
+    ):
+        auth = post(browser)
+        act(auth)
+        outcome = browser.respond(auth)
+        assert isinstance(outcome, Additions)
+        headers = browser.house.flow.merge(outcome, [("Cache-Control", "public")])
+        assert headers == [("Cache-Control", "no-store")]
+
+
 def test_sending_what_the_client_has_ends_nothing() -> None:
     """The session of the pair is not the one it replaces, even if it was presented."""
     browser = Browser(House())
@@ -525,9 +541,7 @@ def test_update_in_a_renewal_keeps_the_session() -> None:
     house = House(refresh_token_expires=1000, rotation_grace=10)
     browser = signed_in(house)
     house.wait(500)
-    auth = post(browser)
-    auth.update({"step": 1})
-    browser.receive(browser.respond(auth))
+    browser.late_access()
     house.wait(500)
     auth = post(browser)
     assert auth.reissued
@@ -539,18 +553,37 @@ def test_update_in_a_renewal_keeps_the_session() -> None:
 
 
 def test_update_past_the_idle_limit_ends_nothing() -> None:
-    """A header client that shows its valid access token alone can still renew later."""
+    """Who shows a valid access token alone may change its claims; renewal is still to come."""
     house = House(refresh_token_expires=1000, rotation_grace=10)
+    browser = signed_in(house)
+    house.wait(500)
+    browser.late_access()
+    house.wait(500)
+    alone = browser.copy()
+    alone.set_refresh("")
+    auth = post(alone)
+    auth.update({"step": 1})
+    alone.receive(alone.respond(auth))
+    assert alone.arrive().auth.is_authenticated
+    assert browser.arrive().auth.reissued
+
+
+def test_update_gives_an_access_token_no_new_life() -> None:
+    """Without its refresh token no access token can be kept alive: what replaces it expires
+    when it would have."""
+    house = House(leeway=30)
     client = HeaderClient(house)
     client.login()
-    for step in (1, 2):
-        house.wait(500)
+    expiry = house.now + EXPIRED
+    for step in range(8):
+        house.wait(100)
         auth = client.arrive(client.request("POST", refresh=None)).auth
-        assert auth.is_authenticated
         auth.update({"step": step})
         client.receive(client.respond(auth))
-    assert client.arrive(client.request(refresh=None)).auth.is_authenticated
-    assert client.arrive().auth.reissued
+        assert token_claims(client.access)["exp"] == expiry
+        assert token_claims(client.access)["step"] == step
+    house.wait(130)
+    assert client.arrive(client.request("POST", refresh=None)).auth.reason == "expired"
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -769,6 +802,7 @@ def test_variants_of_our_names_are_cleared(what: str) -> None:
     house = House(access_cookie_name="a", refresh_cookie_name="r")
     browser = Browser(house)
     request = browser.request("POST", "/shop/cart", headers={"host": "www.shop.example.com:8443"})
+    request.cookie = "a=one; a=two"
     auth = browser.arrive(request).auth
     if what == "login":
         auth.login("alice")
@@ -881,7 +915,8 @@ def test_an_ended_session_signs_nobody_else_out(ended: str) -> None:
         browser.house.wait(121)
     auth = thief.arrive(thief.request("DELETE"), house=browser.house.other_process()).auth
     assert auth.reason == ("revoked" if ended == "revoke" else "reuse")
-    auth.logout_everywhere()
+    with pytest.raises(NotAuthenticated, match="sign in first"):
+        auth.logout_everywhere()
     thief.respond(auth)
     assert not row_of(elsewhere).revoked
 
@@ -1228,7 +1263,7 @@ def test_get_auth_takes_whatever_holds_it() -> None:
     assert get_claims(slots) == auth.claims
 
 
-@pytest.mark.parametrize("request_", [None, {}, object(), {AUTH_KEY: "planted"}], ids=repr)
+@pytest.mark.parametrize("request_", [None, {}, object(), {AUTH_KEY: "planted"}], ids=plainly)
 def test_get_auth_says_how_to_install(request_: Any) -> None:
     """Where the middleware did not see the request, it says what to do."""
     with pytest.raises(MiddlewareNotInstalled, match="Wrap the whole app"):
@@ -1285,3 +1320,22 @@ def test_a_login_takes_back_what_was_to_be_sent() -> None:
     browser.receive(browser.respond(auth))
     assert browser.house.row(pair.session_id).revoked
     assert browser.arrive().auth.subject == "bob"
+
+
+def test_a_login_answers_on_the_channel_of_a_token_that_was_refused() -> None:
+    """A header client whose token nobody can read, or whose store is away, gets headers back."""
+    house = House()
+    for down in (set[str](), {"load"}):
+        house.down = down
+        client = HeaderClient(house)
+        client.login()
+        house.wait(EXPIRED)
+        broken = None if down else "Bearer not a token"
+        more = {} if broken is None else {"authorization": broken}
+        auth = client.arrive(client.request("POST", "/login", **more)).auth
+        assert auth.claims is None
+        auth.login("alice")
+        house.down = set()
+        outcome = client.respond(auth)
+        assert names(outcome) == []
+        assert {name for name, _ in fields_of(outcome)} >= {"X-Access-Token", "X-Refresh-Token"}

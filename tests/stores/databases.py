@@ -64,7 +64,7 @@ class Proxy:
 
     After ``cut_after(b"UPDATE")`` the next client that sends these bytes is cut off: once the
     server has answered them, which nobody gets to see; or, with ``done=False``, before the
-    server has seen them.
+    server has seen them. While it is ``frozen`` it takes everything and passes no answer on.
     """
 
     def __init__(self, url: str) -> None:
@@ -75,11 +75,28 @@ class Proxy:
         self._words = b""
         self._done = True
         self.cuts = 0
+        self.delay = 0.0
+        """Seconds that each answer takes longer."""
+        self._forgotten = 0
+        self._flowing = threading.Event()
+        self._flowing.set()
         self._lines: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut_after(self, words: bytes, *, done: bool = True) -> None:
         self._words, self._done = words, done
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        self._flowing.clear()
+        try:
+            yield
+        finally:
+            self._flowing.set()
+
+    def forget(self) -> None:
+        """The lines there are deliver nothing any more; new ones do."""
+        self._forgotten = len(self._lines)
 
     def close(self) -> None:
         for line in [self._door, *self._lines]:
@@ -116,7 +133,10 @@ class Proxy:
     ) -> None:
         with suppress(OSError):
             while (answer := server.recv(65536)) and not cut.is_set():
-                client.sendall(answer)
+                self._flowing.wait(PATIENCE)
+                time.sleep(self.delay)
+                if self._lines.index(client) >= self._forgotten:
+                    client.sendall(answer)
         _hang_up(client)
 
 
@@ -157,7 +177,8 @@ class PostgresServer:
         master = self.process.pid
         children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
         for process in (master, *map(int, children)):
-            os.kill(process, number)
+            with suppress(ProcessLookupError):  # one that has just ended by itself
+                os.kill(process, number)
 
     def kill(self) -> None:
         """As a machine that fails: no farewell."""

@@ -4,11 +4,13 @@ A private server is one process on a free port of the loopback, told apart by it
 id. ``REQUIRE_SERVICES=1`` makes a service that cannot be had a failure instead of a skip.
 """
 
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,6 +32,15 @@ def missing(service: str) -> NoReturn:
     if os.environ.get("REQUIRE_SERVICES") == "1":
         pytest.fail(service)
     pytest.skip(service)
+
+
+@contextmanager
+def one_crowd_at_a_time() -> Iterator[None]:
+    """For tests that open dozens of connections: a database has a hundred, and the workers of a
+    run, each in a process of its own, use the same ones."""
+    with Path(tempfile.gettempdir(), "jwt-tests-crowd.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def free_port() -> int:
@@ -131,6 +142,13 @@ def answers(url: str) -> bool:
 @contextmanager
 def redis_cluster(directory: Path) -> Iterator[str]:
     """The URL of a Cluster of three masters, as long as the block lasts."""
+    with redis_nodes(directory) as nodes:
+        yield cluster_url(nodes)
+
+
+@contextmanager
+def redis_nodes(directory: Path) -> Iterator[list[RedisServer]]:
+    """The nodes of a Cluster of three masters, as long as the block lasts."""
     buses = [str(free_port()) for _ in range(3)]
     with ExitStack() as stack:
         servers = [
@@ -152,7 +170,12 @@ def redis_cluster(directory: Path) -> Iterator[str]:
             if time.monotonic() > give_up_at:
                 raise RuntimeError("the Cluster did not come together")
             time.sleep(0.02)
-        yield servers[0].url.replace("redis://", "redis+cluster://")
+        yield servers
+
+
+def cluster_url(servers: list[RedisServer]) -> str:
+    """One node is named, the others are found by it."""
+    return servers[0].url.replace("redis://", "redis+cluster://")
 
 
 def agrees(client: redis.Redis) -> bool:

@@ -39,3 +39,19 @@ def test_two_stores_share_nothing():
     """Each store is a world of its own."""
     MemorySessionStore().create(a_session(), now=NOW)
     assert MemorySessionStore().load("s", now=NOW) is None
+
+
+def test_what_is_purged_leaves_nothing():
+    """However many people have come and gone, nothing of them is left in memory."""
+    store = MemorySessionStore()
+    for number in range(3):
+        subject = str(number)
+        store.create(a_session(subject, subject=subject), now=NOW)
+        store.create(a_session(subject + "b", subject=subject), now=NOW)
+        store.revoke_subject(subject, reason="x", until=NOW + 9, now=NOW)
+        store.revoke_subject(subject, reason="x", until=NOW + 8, now=NOW + 1)
+    assert store.purge(NOW + 8.5) == 0
+    assert len(store._epochs) == 0
+    assert store.purge(NOW + 9000) == 6
+    kept = (store._sessions, store._ids, store._ends, store._epochs, store._epoch_ends)
+    assert not any(kept)

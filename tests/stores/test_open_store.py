@@ -109,7 +109,8 @@ def test_a_class_is_no_store():
     [
         ("sqllite:///s.sqlite3", "did you mean sqlite://?"),
         ("memry://", "did you mean memory://?"),
-        ("sqlite+pysqlite:///s.sqlite3", "did you mean sqlite://?"),
+        ("sqlite+aiosqlite:///s.sqlite3", "did you mean sqlite://?"),
+        ("oracle://host", "unknown scheme oracle://. Known"),
         ("mongodb://localhost", "unknown scheme mongodb://. Known"),
         ("jwt.sqlite3", "no URL (a file is sqlite:///path)"),
         ("/srv/jwt.sqlite3", "no URL"),
@@ -122,6 +123,8 @@ def test_a_class_is_no_store():
         ("sqlite:///", "use memory://"),
         ("sqlite:///:memory:", "use memory://"),
         ("sqlite:///s.sqlite3?synchronous=FULL", "takes no options"),
+        ("sqlite+pysqlite://", "use memory://"),
+        ("sqlite+pysqlite:///:memory:", "use memory://"),
     ],
 )
 def test_a_url_that_opens_nothing(url, hint):

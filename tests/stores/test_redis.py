@@ -1,8 +1,9 @@
 import asyncio
-import builtins
 import importlib
+import importlib.util
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import pytest
 import redis
@@ -23,18 +25,39 @@ import redis.asyncio
 import redis.cluster
 import redis.commands
 import redis.connection
-from stores.services import RedisServer, redis_cluster, redis_server, redis_url
+import redis.crc
+import redis.exceptions
+from stores.databases import until
+from stores.services import (
+    RedisServer,
+    cluster_url,
+    free_port,
+    missing,
+    redis_nodes,
+    redis_server,
+    redis_url,
+)
 
 from jwt_middleware import JWTAuth, Settings
 from jwt_middleware.errors import ConfigurationError, StoreUnavailable
 from jwt_middleware.sessions import Rotation, Session, new_session_id, routing_tag
 from jwt_middleware.stores import VERBS, check_store, open_store
-from jwt_middleware.stores import redis as module
-from jwt_middleware.stores.redis import SLACK, AsyncRedisSessionStore, RedisSessionStore
+from jwt_middleware.stores.redis import (
+    AsyncRedisSessionStore,
+    RedisSessionStore,
+    async_store,
+    sync_store,
+)
+from jwt_middleware.stores.redis import client as client_module
+from jwt_middleware.stores.redis.row import FIELDS
+from jwt_middleware.stores.redis.scripts import LOAD
+from jwt_middleware.stores.redis.verbs import PAGE, SLACK
 from jwt_middleware.testing import SessionStoreContract
-from jwt_middleware.testing.store_contract import NOW, RACERS, a_session, race
+from jwt_middleware.testing.store_contract import CLAIMS, NOW, RACERS, a_session, race
 
 ROUNDS = int(os.environ.get("RACE_ROUNDS", "10"))
+
+ROOT = Path(__file__).parents[2]
 
 PREFIX = f"jwt-test-{os.getpid()}:"
 """What the keys of this run begin with, in a server that may be somebody's."""
@@ -67,10 +90,16 @@ def single(tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory) -> Iterator[str]:
+def nodes(tmp_path_factory) -> Iterator[list[RedisServer]]:
+    """A Cluster of three masters."""
+    with redis_nodes(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="module")
+def cluster(nodes) -> str:
     """The URL of a Cluster of three masters."""
-    with redis_cluster(tmp_path_factory.mktemp("cluster")) as url:
-        yield url
+    return cluster_url(nodes)
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +270,7 @@ def ttl_of(url: str, key: str) -> float:
 
 def test_every_field_has_its_kind():
     """A row holds what Session holds, in its order."""
-    assert list(module._FIELDS) == [field.name for field in fields(Session)]
+    assert list(FIELDS) == [field.name for field in fields(Session)]
 
 
 def test_a_subjects_keys_lie_together(single):
@@ -305,7 +334,7 @@ def test_keys_last_as_long_as_their_sessions(single):
     assert all(500 + SLACK - 60 < lifetime <= 500 + SLACK for lifetime in lifetimes)
 
 
-@pytest.mark.parametrize("over", [NOW - 1e6, NOW - 1])
+@pytest.mark.parametrize("over", [NOW - 1e6, NOW - 1], ids=["long ago", "just now"])
 def test_a_session_that_was_over_before_it_was_stored(single, over):
     """It is kept for a while, for what its refresh token would tell."""
     prefix = a_prefix()
@@ -377,12 +406,12 @@ def test_purge_walks_over_more_than_a_page(single, loop):
     prefix = a_prefix()
     store = RedisSessionStore(single, prefix=prefix)
     waiting: Any = Waiting(AsyncRedisSessionStore(single, prefix=prefix), loop)
-    for number in range(module.PAGE + 200):
+    for number in range(PAGE + 200):
         session = a_session(subject=str(number), id=new_session_id(str(number)))
         store.create(session, now=NOW)
     assert store.purge(NOW + 6000, limit=100) == 100
     assert waiting.purge(NOW + 6000, limit=100) == 100
-    assert store.purge(NOW + 6000, limit=9999) == module.PAGE
+    assert store.purge(NOW + 6000, limit=9999) == PAGE
     assert waiting.purge(NOW + 6000) == 0
     store.close()
     waiting.close()
@@ -442,36 +471,155 @@ def test_a_client_that_reads_from_replicas(cluster):
 @pytest.mark.parametrize("is_async", [False, True])
 def test_what_a_url_opens(monkeypatch, url, single_class, cluster, is_async):
     """TLS where the scheme says so, a Cluster where it says so, bounded, and nothing retried."""
-    calls: list[tuple[str, dict[str, Any]]] = []
-    kinds: Any = redis.asyncio if is_async else module
-
-    def record(kind: type, url: str, **options: Any) -> str:
-        calls.append((url, options))
-        return kind.__name__
-
     store = cast(Any, open_store(url, timeout=0.25, prefer_async=is_async))
     assert type(store).__name__ == "Async" * is_async + "RedisSessionStore"
-    if single_class is not None:
-        client: Any = store._open(store._source)
-        made = client.connection_pool.connection_class
-        assert made.__name__ == single_class.__name__
-        assert made.__module__ == f"redis.{'asyncio.' * is_async}connection"
-    for name in ("Redis", "RedisCluster"):
-        fake = type(name, (), {"from_url": classmethod(record)})
-        monkeypatch.setattr(kinds, name, fake)
-    assert store._open(store._source) == ("RedisCluster" if cluster else "Redis")
-    ((given, options),) = calls
+    kinds: Any = redis.asyncio if is_async else client_module
+    if not cluster:
+        connection = opened(store, is_async).connection_pool.make_connection()
+        assert single_class.__name__ in {kind.__name__ for kind in type(connection).mro()}
+        assert (connection.socket_timeout, connection.socket_connect_timeout) == (0.25, 0.25)
+        assert connection.retry._retries == 0
+        return
+    monkeypatch.setattr(kinds, "RedisCluster", type("Cluster", (), {"from_url": recorded}))
+    given, options = opened(store, is_async)
     assert given == url.lower().replace("+cluster", "")
     assert options.pop("retry")._retries == 0
-    assert options == {"socket_timeout": 0.25, "socket_connect_timeout": 0.25, "protocol": 2}
+    assert bool(options.pop("connection_pool_class", None)) is not is_async
+    assert options == {"socket_timeout": 0.125, "socket_connect_timeout": 0.125, "protocol": 2}
+
+
+def opened(store: Any, is_async: bool) -> Any:
+    """The client that a store would make."""
+    if is_async:
+        return client_module.connect_async(store._source, store._timeout)
+    return client_module.connect(store._source, store._deadline)
+
+
+def recorded(url: str, **options: Any) -> Any:
+    """In place of a client: what it would have been made of."""
+    return url, options
+
+
+def test_a_connection_has_what_is_left(single):
+    """Whatever a connection is told later, its waits are its verb's, from the first command on."""
+    # S45
+    store = RedisSessionStore(single, timeout=5)
+    connection: Any = store._client().connection_pool.make_connection()
+    connection.socket_timeout = connection.socket_connect_timeout = 99.0
+    connection.send_command("PING")
+    assert connection.read_response() == b"PONG"
+    assert (connection.socket_timeout, connection.socket_connect_timeout) == (5, 5)
+    connection.disconnect()
+    store.close()
 
 
 def test_a_cluster_over_tls():
     """The nodes of a Cluster are spoken to over TLS as well."""
     store = cast(Any, AsyncRedisSessionStore("rediss+cluster://h"))
-    client = store._open(store._source)
+    client: Any = opened(store, is_async=True)
     (node,) = client.startup_nodes
     assert node.connection_class is redis.asyncio.SSLConnection
+
+
+# ── TLS ───────────────────────────────────────────────────────────────────────────
+
+
+class Encrypted(NamedTuple):
+    """A server that speaks TLS, and who vouches for it."""
+
+    port: int
+    authority: Path
+
+
+@pytest.fixture(scope="module", params=["single", "cluster"])
+def encrypted(request, tmp_path_factory) -> Iterator[tuple[str, Encrypted]]:
+    """A server with a certificate that nobody knows, alone or as a Cluster of one node."""
+    directory = tmp_path_factory.mktemp("tls")
+    key, certificate = directory / "key.pem", directory / "certificate.pem"
+    subprocess.run(
+        [
+            *(openssl(), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=test"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    port = free_port()
+    options = ["--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key]
+    options += ["--tls-ca-cert-file", certificate, "--tls-auth-clients", "no"]
+    if request.param == "cluster":
+        options += [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            free_port(),
+            "--tls-cluster",
+            "yes",
+        ]
+    with redis_server(directory / "data", *map(str, options)) as server:
+        if request.param == "cluster":
+            with redis.Redis(port=server.port) as client:
+                node: Any = client
+                node.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+                until(lambda: node.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+        scheme = "rediss" if request.param == "single" else "rediss+cluster"
+        yield scheme, Encrypted(port, certificate)
+
+
+def openssl() -> str:
+    return shutil.which("openssl") or missing("needs openssl: apt install openssl")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_server_that_speaks_tls(encrypted, loop, is_async):
+    """A rediss URL that names who vouches for the server opens a store that works, in a Cluster
+    on the nodes that it is told of, too."""
+    scheme, server = encrypted
+    url = f"{scheme}://localhost:{server.port}?ssl_ca_certs={server.authority}"
+    store: Any = open_store(url, timeout=20, prefer_async=is_async)
+    store = Waiting(store, loop) if is_async else store
+    session = a_session(new_session_id("alice"))
+    store.create(session, now=NOW)
+    assert store.rotate(session.id, **swap(claims=CLAIMS)).won
+    assert [row.claims for row in store.find("alice", now=NOW)] == [CLAIMS]
+    assert store.revoke_subject("alice", reason="x", until=NOW + 9, now=NOW) == [session.id]
+    assert store.purge(NOW + 9000) == 1
+    store.close()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_server_that_nobody_vouches_for(encrypted, loop, is_async, host):
+    """A certificate that is not known is refused: nobody in between reads a row."""
+    scheme, server = encrypted
+    store: Any = open_store(f"{scheme}://{host}:{server.port}", timeout=5, prefer_async=is_async)
+    store = Waiting(store, loop) if is_async else store
+    with pytest.raises(UNANSWERED, match=r"(?i)certificate.verify.failed"):
+        store.create(a_session(), now=NOW)
+    store.close()
+
+
+# ── A server that is full ─────────────────────────────────────────────────────────
+
+
+def test_a_server_that_is_full_and_evicts_nothing(tmp_path):
+    """With ``noeviction`` a full Redis refuses logins, as docs/deploy.md says, and who is signed
+    in stays so; when there is room again all goes on."""
+    # S45
+    assert "maxmemory-policy noeviction" in (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    with redis_server(tmp_path, "--maxmemory-policy", "noeviction") as server:
+        auth = JWTAuth(Settings(secret_key="x" * 32, session_store=server.url))
+        pair = auth.issue("alice")
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory", 1)
+            with pytest.raises(StoreUnavailable):
+                auth.issue("bob")
+            assert [row.id for row in auth.sessions("alice")] == [pair.session_id]
+            client.config_set("maxmemory", 0)
+        auth.issue("bob")
+        auth.close()
 
 
 # ── URLs ──────────────────────────────────────────────────────────────────────────
@@ -519,14 +667,7 @@ def test_without_redis_py(monkeypatch):
     with pytest.raises(ConfigurationError, match=hint):
         Settings(secret_key="x" * 32, session_store="redis://h")
 
-    usual = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name.partition(".")[0] == "redis":
-            raise ImportError(name)
-        return usual(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "jwt_middleware.stores.redis")
     with pytest.raises(ConfigurationError, match=hint):
         importlib.import_module("jwt_middleware.stores.redis")
@@ -590,7 +731,7 @@ def test_each_event_loop_has_its_own_connection(url):
 def test_what_a_closed_loop_left_is_let_go(monkeypatch):
     """A loop that ended without closing the store is not remembered for ever."""
     store = AsyncRedisSessionStore("redis://localhost")
-    monkeypatch.setattr(AsyncRedisSessionStore, "_open", lambda self, address: object())
+    monkeypatch.setattr(async_store, "connect_async", lambda address, timeout: object())
 
     async def use() -> None:
         assert store._client() is store._client()
@@ -603,13 +744,13 @@ def test_what_a_closed_loop_left_is_let_go(monkeypatch):
 def test_two_threads_that_connect_together(single, monkeypatch):
     """Of two clients made at the same moment one is kept, and both threads use it."""
     store = RedisSessionStore(single, prefix=a_prefix())
-    usual, kept = RedisSessionStore._open, []
+    usual, kept = sync_store.connect, []
 
-    def meanwhile(self: RedisSessionStore, address: Any) -> Any:
-        kept.append(self._clients.setdefault(os.getpid(), usual(self, address)))
-        return usual(self, address)
+    def meanwhile(*where: Any) -> Any:
+        kept.append(store._clients.setdefault(os.getpid(), usual(*where)))
+        return usual(*where)
 
-    monkeypatch.setattr(RedisSessionStore, "_open", meanwhile)
+    monkeypatch.setattr(sync_store, "connect", meanwhile)
     assert [store._client()] == kept
     store.close()
 
@@ -661,7 +802,7 @@ def test_a_server_that_has_forgotten_the_scripts(own, loop):
                 each.update("s", {}, now=NOW)
                 assert each.load("s", now=NOW).confirmed_generation == 1
                 assert len(each.find("alice", now=NOW)) == 1
-            assert client.script_exists(module._LOAD.digest) == [True]
+            assert client.script_exists(LOAD.digest) == [True]
     store.close()
     waiting.close()
 
@@ -719,6 +860,108 @@ def test_a_server_that_stops_answering(own, loop, is_async, connected):
     finally:
         own.signal(signal.SIGCONT)
     assert store.load("s", now=NOW) == (a_session() if connected else None)
+    store.close()
+
+
+UNANSWERED = (redis.RedisError, redis.exceptions.RedisClusterException)
+"""What redis-py raises when nobody answers; of a Cluster that has been asked in vain, the other."""
+
+
+def at_last(ask: Callable[[], Any]) -> Any:
+    """The answer, however often it takes too long on a busy machine."""
+    while True:
+        with suppress(*UNANSWERED):
+            return ask()
+
+
+@contextmanager
+def frozen(servers: list[RedisServer]) -> Iterator[None]:
+    """They hold their connections, accept new ones, and answer nothing."""
+    for server in servers:
+        server.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("connected", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_cluster_that_stops_answering(nodes, cluster, loop, is_async, connected):
+    """However many nodes are asked in vain, a verb ends when its time is over."""
+    # S45
+    kind: Any = AsyncRedisSessionStore if is_async else RedisSessionStore
+    store: Any = kind(cluster, prefix=a_prefix(), timeout=0.5)
+    store = Waiting(store, loop) if is_async else store
+    if connected:
+        store.create(a_session(), now=NOW)
+    with frozen(nodes):
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(UNANSWERED):
+                store.create(a_session("new"), ends=["s", "other"], now=NOW)
+            assert time.monotonic() - began < 1.5  # three nodes, one after the other: 2
+    row = at_last(lambda: store.load("s", now=NOW))
+    assert row == (a_session() if connected else None)
+    store.close()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_node_that_stops_answering(nodes, cluster, loop, is_async):
+    """While one node is silent the sessions of the others are there, after a verb or two."""
+    # S45
+    kind: Any = AsyncRedisSessionStore if is_async else RedisSessionStore
+    store: Any = kind(cluster, prefix=a_prefix(), timeout=1)
+    store = Waiting(store, loop) if is_async else store
+    sessions = [
+        store.create(a_session(new_session_id(name), subject=name), now=NOW) for name in "abcdefgh"
+    ]
+    on_others = {session.id for session in sessions if node_of(cluster, session) != nodes[1].port}
+    assert 0 < len(on_others) < len(sessions)
+    found: set[str] = set()
+    with frozen(nodes[1:2]):
+        for session in sessions * 3:
+            if found == on_others:
+                break
+            began = time.monotonic()
+            try:
+                found.add(store.load(session.id, now=NOW).id)
+            except UNANSWERED:
+                assert time.monotonic() - began < 2
+    assert found == on_others
+    store.close()
+
+
+def node_of(cluster: str, session: Session) -> int:
+    """The port of the node that has this session."""
+    slot = redis.crc.key_slot(routing_tag(session.subject).encode())
+    with redis.RedisCluster.from_url(cluster.replace("+cluster", ""), socket_timeout=0.2) as client:
+        return client.nodes_manager.get_node_from_slot(slot).port
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("service", ["single", "cluster"])
+def test_an_answer_that_comes_too_late(request, own, nodes, loop, service, is_async):
+    """An answer that nobody waits for any longer is never taken for that to another question."""
+    url, servers = (own.url, [own]) if service == "single" else (cluster_url(nodes), nodes)
+    kind: Any = AsyncRedisSessionStore if is_async else RedisSessionStore
+    store: Any = kind(url, prefix=a_prefix(), timeout=0.5)
+    store = Waiting(store, loop) if is_async else store
+    ids = [new_session_id("alice") for _ in range(RACERS)]
+    for session_id in ids:
+        store.create(a_session(session_id), now=NOW)
+    race(lambda racer: store.load(ids[racer], now=NOW))
+
+    def in_vain(racer: int) -> None:
+        with pytest.raises(UNANSWERED):
+            store.load(ids[racer], now=NOW)
+
+    with frozen(servers):
+        race(in_vain)
+    for _ in range(3):
+        rows = race(lambda racer: at_last(lambda: store.load(ids[racer], now=NOW)))
+        assert [row.id for row in rows] == ids
     store.close()
 
 

@@ -1,0 +1,1 @@
+"""What the middleware costs, beside what others cost, measured in pairs."""

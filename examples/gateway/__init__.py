@@ -1,0 +1,1 @@
+"""An auth server, a gateway and two services behind it: see README.md."""

@@ -1,0 +1,1 @@
+"""Single sign-on: one sign-in for several apps."""

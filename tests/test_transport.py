@@ -568,6 +568,30 @@ def test_the_common_answers_are_plain_to_see(request_: Request, token: str | Non
     assert make_transport().glance(request_) == token
 
 
+AT_A_GLANCE: list[tuple[str, str | None]] = [
+    ("name=a", "a"),
+    ("name=XaX", "XaX"),
+    ("x=b; name=a", "a"),
+    ("x=b; name=a; y=c", "a"),
+    ("name= \ta\t ; y=c", "a"),
+    ("name=", None),
+    ("name= ; y=c", None),
+    ("xname=a", None),
+    ("x=b;name=a", None),
+    ("x=b, name=a", None),
+    ("x=name; name=a", None),
+    ("name=a; x=name", None),
+    ("name=a; name=a", None),
+]
+
+
+@pytest.mark.parametrize(("cookie", "token"), AT_A_GLANCE, ids=repr)
+def test_what_is_plain_to_see_in_a_cookie_field(cookie: str, token: str | None) -> None:
+    """One cookie of our name, after "; " or first of all, is plain to see; all else is not."""
+    transport = make_transport(access_cookie_name="name", refresh_cookie_name="other")
+    assert transport.glance(request_with(cookie)) == token
+
+
 def test_a_glance_in_another_order() -> None:
     """Where cookies come first, a header is not seen at a glance."""
     transport = make_transport(token_location=["cookies", "headers"])

@@ -36,7 +36,10 @@ FLOW_TESTS = """
 TESTS = {
     "rotation": "tests/test_rotation.py tests/flow/test_four_cases.py",
     "csrf": "tests/test_csrf.py tests/test_csrf_tokens.py tests/doors/test_double_submit.py",
-    "transport": "tests/test_transport.py tests/flow/test_four_cases.py tests/flow/test_handle.py",
+    "transport": """
+        tests/test_transport.py tests/test_queries.py tests/test_endpoints.py
+        tests/flow/test_four_cases.py tests/flow/test_handle.py tests/doors/test_double_submit.py
+    """,
     "tokens": """
         tests/test_tokens.py tests/test_issuers.py tests/test_key_files.py
         tests/flow/test_check_session.py tests/flow/test_four_cases.py

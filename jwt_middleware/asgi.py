@@ -99,6 +99,7 @@ class JWTMiddleware:
             request.peek = replayed.peek
         auth = self._flow.glance(request, now)
         if auth is None:
+            request.scheme = scope.get("scheme", "")
             arrival = await arun(self._flow.arrive(request, now), self._world)
             if arrival.refusal is not None:
                 await self._refuse(arrival.refusal, scope, receive, send)

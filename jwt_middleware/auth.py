@@ -21,6 +21,7 @@ from .handle import Parts, checked_subject
 from .issuers import Issuer
 from .keys import FetchKeys, KeySource
 from .memory import CacheInfo, ProcessMemory
+from .neighbours import look_around
 from .sessions import JUST_AFTER, AsyncSessionStore, ListedSession, SessionStore, listed, store
 from .settings import Settings, SettingsKeywords
 from .tokens import TokenPair, Tokens
@@ -71,6 +72,7 @@ class JWTAuth:
         fetch_keys: FetchKeys | None = None,
         **keywords: Unpack[SettingsKeywords],
     ) -> None:
+        look_around()
         if settings is None:
             settings = Settings(**keywords)
         elif not isinstance(settings, Settings):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -26,6 +26,7 @@ from .request import PathRules, Request
 from .settings import Settings
 from .transport import find_cookie
 
+_REPLACED_HOST = " A proxy in front has replaced Host: let it pass Host on, as the browser sent it."
 _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 
 
@@ -70,9 +71,10 @@ class CsrfPolicy:
         """The first half of the verdict: what the browser says of where it comes from."""
         return self._origins.refuses(request)
 
-    def explain(self, reason: str) -> str | None:
+    def explain(self, reason: str, request: Request) -> str | None:
         """What was expected, in fixed ASCII text; None for other reasons than ours."""
-        return self._texts.get(reason)
+        text = self._texts.get(reason)
+        return f"{text}{_REPLACED_HOST}" if reason == "csrf" and host_replaced(request) else text
 
     def awaits_form(self, request: Request, session_id: str) -> bool:
         """Whether the verdict hangs on a field of the request's body, not looked at yet."""
@@ -145,11 +147,22 @@ class OriginPolicy:
             # The browser has compared the origins itself; "none": typed in by the user.
             return site not in ("same-origin", "none")
         if origin is not None:
-            return not _names_host(origin, request.header("host"))
+            return not names_host(origin, request.header("host"))
         return False
 
 
-def _names_host(origin: str, host: str | None) -> bool:
+def host_replaced(request: Request) -> bool:
+    """A proxy says that the browser asked for another Host, of which this origin is. Anybody could
+    say so: it explains a verdict, and never changes one."""
+    origin, asked = request.header("origin"), request.header("x-forwarded-host")
+    return (
+        origin is not None
+        and asked is not None
+        and names_host(origin, asked.partition(",")[0].strip())
+    )
+
+
+def names_host(origin: str, host: str | None) -> bool:
     """Host and port are equal. The scheme may differ: TLS often ends at a proxy."""
     scheme, separator, netloc = origin.lower().partition("://")
     port = _DEFAULT_PORTS.get(scheme)

@@ -71,7 +71,7 @@ class Endpoints:
         if refusal is not None:
             return refusal
         if auth.reason is not None:
-            return refuse_grant(auth.reason, request, self._csrf.explain(auth.reason))
+            return refuse_grant(auth.reason, request, self._csrf.explain(auth.reason, request))
         outcome = yield from self._decision.respond(auth, 200, (), auth.now)
         if isinstance(outcome, Refusal) or outcome.access is None:
             # An outage, or the token of a sibling that is newer: nothing is lost by asking again.
@@ -88,7 +88,7 @@ class Endpoints:
             auth.logout()
         except CrossSiteRequest:
             fault = self._csrf.fault(request, auth.csrf_session) or "csrf"
-            return refuse(fault, request, explanation=self._csrf.explain(fault))
+            return refuse(fault, request, explanation=self._csrf.explain(fault, request))
         outcome = yield from self._decision.respond(auth, 204, (), auth.now)
         if isinstance(outcome, Refusal):
             return outcome

@@ -43,6 +43,11 @@ class Event:
 EventHook: TypeAlias = Callable[[Event], None]
 
 
+def advise(text: str) -> None:
+    """Tell whoever runs the app what is probably wrong with its configuration."""
+    _logger.warning("a request is not signed in, or will not stay so: %s", text)
+
+
 def tell(event: Event, hook: EventHook | None) -> None:
     """Log the event and hand it to the hook, whose failures never reach a request."""
     level = logging.WARNING if event.name in _LOUD else logging.INFO

@@ -37,8 +37,9 @@ from .errors import StoreUnavailable, TokenTooLarge
 from .events import EventName
 from .forms import form_field
 from .handle import Parts, Reissue, RequestAuth
+from .hints import Hint, Hints
 from .memory import PURGE_INTERVAL, PURGE_LIMIT, SETTLE_PAUSE
-from .refusals import Refusal, refuse, to_login, unavailable
+from .refusals import SIGN_IN, Refusal, refuse, to_login, unavailable
 from .reissue import Reissuer
 from .request import PathRules, Request
 from .rotation import Verdict
@@ -79,6 +80,7 @@ class Flow:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self.hints: Hints = Hints(parts.settings, parts.tokens.own_keys)
         self._reissuer = Reissuer(parts)
         self._wishes = Wishes(parts, self._reissuer)
         settings = parts.settings
@@ -131,12 +133,15 @@ class Flow:
             return Arrival(auth)
         endpoint = self._endpoints.at(request)
         if endpoint is not None:
-            return Arrival(auth, (yield from endpoint(auth)))
+            answer = yield from endpoint(auth)
+            yield from self._explain(auth, needed=True)
+            return Arrival(auth, answer)
         refusal = yield from self.identify(auth)
         if refusal is not None:
             return Arrival(auth, refusal)
         unmet = self._unmet(auth)
-        return Arrival(auth, unmet and self._refusal(request, unmet))
+        hint = yield from self._explain(auth, needed=unmet is not None)
+        return Arrival(auth, unmet and self._refusal(request, unmet, hint))
 
     def identify(self, auth: RequestAuth, *, ahead: bool = False) -> Asks[Refusal | None]:
         """Who signs the request; ``ahead``: by its refresh token, whatever else there is.
@@ -168,12 +173,26 @@ class Flow:
             return None
         return Unmet(auth.reason)
 
-    def _refusal(self, request: Request, unmet: Unmet) -> Refusal:
+    def _explain(self, auth: RequestAuth, *, needed: bool) -> Asks[Hint | None]:
+        """What is probably wrong, if nobody is signed in; the first time the log is told."""
+        if auth.reason is None:
+            return None
+        hint = self.hints.look(auth.request, auth.reason, needed=needed)
+        yield from self._advise(hint)
+        return hint
+
+    def _advise(self, hint: Hint | None) -> Asks[None]:
+        if hint is not None and self.hints.first(hint):
+            yield from hooks.advise(hint.text)
+
+    def _refusal(self, request: Request, unmet: Unmet, hint: Hint | None) -> Refusal:
         """Why not, in the terms of RFC 6750; where a sign-in would help, the way to it."""
         login_url = self.parts.settings.login_url
         if login_url is not None and request.navigation and unmet.reason not in _NO_SIGN_IN_HELPS:
             return to_login(login_url, request)
-        explanation = self.parts.csrf.explain(unmet.reason)
+        explanation = self.parts.csrf.explain(unmet.reason, request)
+        if explanation is None and hint is not None:
+            explanation = f"{SIGN_IN} {hint.answer}"
         return refuse(unmet.reason, request, unmet.requirement, explanation=explanation)
 
     def _is_login_page(self, request: Request) -> bool:
@@ -439,6 +458,8 @@ class Flow:
         auth.closed = "started"
         muted = self._muted(auth, status, headers)
         outcome = yield from self._outcome(auth, status, muted, now)
+        if isinstance(outcome, Additions) and outcome.sets_cookies:
+            yield from self._advise(self.hints.sent(auth.request))
         if auth.csrf_cookie is None or muted or isinstance(outcome, Refusal):
             return outcome
         return self.parts.transport.with_csrf(outcome, *auth.csrf_cookie)

@@ -459,10 +459,10 @@ class RequestAuth:
             return
         fault = self._cross_site_fault()
         if fault is not None:
+            explanation = self.parts.csrf.explain(fault, self.request)
             raise CrossSiteRequest(
-                f"{call}() on a request that another site may have caused. "
-                f"{self.parts.csrf.explain(fault)} For a form post by an identity provider pass "
-                "cross_site=True."
+                f"{call}() on a request that another site may have caused. {explanation} "
+                "For a form post by an identity provider pass cross_site=True."
             )
 
     def _cross_site_fault(self) -> str | None:

@@ -16,8 +16,10 @@ from .request import Request
 RETRY_AFTER = 2
 """Seconds a client should wait when the session store is away."""
 
+SIGN_IN = "Sign in to use this resource."
+
 _DESCRIPTIONS = {
-    "missing": "Sign in to use this resource.",
+    "missing": SIGN_IN,
     "expired": "The access token expired. Send the refresh token too, or sign in again.",
     "invalid_request": "Send one Authorization field of the form: Bearer <token>.",
     "duplicate_cookie": "A token cookie came twice with different values. Sign in again.",
@@ -64,7 +66,7 @@ def refuse(
 
     ``reason``: as ``RequestAuth.unmet`` has it. ``requirement``: what was unmet, so that the
     client learns what to ask its authorization server for. ``explanation``: what was expected,
-    where that depends on the configuration.
+    where that depends on the configuration or on what came.
     """
     if reason in ("insufficient_scope", "insufficient_role"):
         # RFC 6750 section 3.1 has one name for all that a better token would be allowed.
@@ -85,7 +87,7 @@ def refuse(
         return _answer(400, "invalid_request", reason, request, challenge)
     if reason == "missing":
         # RFC 6750 section 3: nothing was presented, so there is no error to name.
-        return _answer(401, "unauthorized", reason, request, "Bearer")
+        return _answer(401, "unauthorized", reason, request, "Bearer", explanation=explanation)
     challenge = _challenge("invalid_token", reason)
     return _answer(401, "invalid_token", reason, request, challenge)
 

@@ -27,6 +27,7 @@ class Request:
         "query",
         "raw_path",
         "refresh",
+        "scheme",
         "unsafe",
         "websocket",
     )
@@ -69,6 +70,8 @@ class Request:
         None: this request's is none of our business."""
         self.csrf_field: str | None = None
         """The CSRF token in the form that was posted, once somebody has looked for it."""
+        self.scheme: str = ""
+        """How it came, as the server has it; told only where a glance was not enough."""
         self.brief: bool = False
         """No body of it matters, so that none can have been under way for long."""
 

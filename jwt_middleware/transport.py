@@ -80,6 +80,11 @@ class Additions:
     expose: Sequence[str] = ()
     """Names a cross-origin script must be allowed to read, if CORS allows it anything."""
 
+    @property
+    def sets_cookies(self) -> bool:
+        """The tokens travel in cookies."""
+        return self.access is not None and any(name == "Set-Cookie" for name, _ in self.fields)
+
     def apply(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """The app's headers with these added. What the app says is kept, but for caching:
         a response that carries tokens is nobody else's (RFC 9111 section 3)."""

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from .bodies import Beginning
 from .driver import Asks, Command
-from .events import Event, EventHook, tell
+from .events import Event, EventHook, advise, tell
 from .keys import KeySource
 from .request import Request
 from .sessions import Session
@@ -25,7 +25,7 @@ Port: TypeAlias = Callable[[], Any]
 class Hooks:
     """The app's own functions, as one port."""
 
-    inline: frozenset[str] = frozenset(("emit",))
+    inline: frozenset[str] = frozenset(("emit", "advise"))
     """Verbs quick enough to be called straight on an event loop."""
 
     def __init__(self, load_claims: LoadClaims | None, on_event: EventHook | None) -> None:
@@ -39,6 +39,9 @@ class Hooks:
     def emit(self, event: Event) -> None:
         tell(event, self._on_event)
 
+    def advise(self, text: str) -> None:
+        advise(text)
+
 
 class _HookVerbs:
     """The verbs a decision asks of the app, as commands."""
@@ -49,6 +52,9 @@ class _HookVerbs:
 
     def emit(self, event: Event) -> Asks[None]:
         yield Command("hooks", "emit", (event,))
+
+    def advise(self, text: str) -> Asks[None]:
+        yield Command("hooks", "advise", (text,))
 
 
 hooks: _HookVerbs = _HookVerbs()

@@ -82,6 +82,7 @@ class JWTMiddleware:
             request.peek = partial(peek_input, environ)
         auth = self._flow.glance(request, now)
         if auth is None:
+            request.scheme = environ.get("wsgi.url_scheme", "")
             arrival = run(self._flow.arrive(request, now), self.auth.world)
             if arrival.refusal is not None:
                 return self._refuse(arrival.refusal, start_response)

@@ -31,6 +31,7 @@ FLOORS: list[dict[str, str]] = [
         "forms": "One field of a form, in the beginning of a body.",
         "queries": "A token in the query of a handshake, and the query without it.",
         "memory": "What one process remembers, within bounds.",
+        "neighbours": "Other distributions that write into our folder.",
         "events": "Security events, told to a hook and to the log.",
         "setting_kinds": "The kinds of value a setting can hold.",
     },
@@ -75,6 +76,7 @@ FLOORS: list[dict[str, str]] = [
     },
     {
         "handle": "RequestAuth: what a view sees and asks for, recorded.",
+        "hints": "Why nobody is signed in: what is probably wrong with the configuration.",
     },
     {
         "reissue": "What a refresh token is worth in tokens, when the response starts.",

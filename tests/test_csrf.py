@@ -213,10 +213,10 @@ def test_exempt_paths(path: str, refused: bool) -> None:
 def test_each_reason_is_explained() -> None:
     """Every reason of a fault has its text, and no other reason has one."""
     policy = CsrfPolicy(make_settings())
-    assert policy.explain("csrf") is not None
-    assert policy.explain("csrf_token_missing") is not None
-    assert policy.explain("csrf_token_invalid") is not None
-    assert policy.explain("expired") is None
+    assert policy.explain("csrf", make_request()) is not None
+    assert policy.explain("csrf_token_missing", make_request()) is not None
+    assert policy.explain("csrf_token_invalid", make_request()) is not None
+    assert policy.explain("expired", make_request()) is None
 
 
 def test_a_form_is_awaited_where_there_is_a_body_to_look_at() -> None:

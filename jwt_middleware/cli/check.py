@@ -11,13 +11,13 @@ from typing import Any
 
 from ..auth import JWTAuth
 from ..errors import ConfigurationError
+from ..neighbours import advice, neighbours
 from ..settings import RiskyTimesWarning, Settings
 from .exits import Exit
 from .findings import Finding, Level
 from .given_request import read_request
 from .given_token import text_of
 from .lost_tokens import look_at_request
-from .neighbours import neighbours
 from .options import json_option, name, settings_options
 from .output import printable, say, show_json
 from .risks import risks
@@ -67,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _findings(options: argparse.Namespace) -> Iterator[Finding]:
-    yield from neighbours()
+    for other in neighbours():
+        yield Finding(Level.RISK, "installed packages", advice(other))
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", RiskyTimesWarning)
         try:
@@ -79,7 +80,7 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
         yield Finding(Level.RISK, "access_token_expires", str(warning.message))
     yield from risks(auth.settings)
     if options.request or options.file is not None:
-        yield from look_at_request(read_request(text_of(options.file)), auth.settings)
+        yield from look_at_request(read_request(text_of(options.file)), auth)
     if not options.offline:
         yield from _tried(auth, options.subject)
 

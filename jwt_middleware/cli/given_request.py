@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from ..request import Request
 from ..settings import Settings
@@ -24,26 +23,12 @@ class GivenRequest:
     """By lower-case name; several of one name are joined."""
 
     @property
-    def scheme(self) -> str | None:
-        """How the client reached us; None where nothing says so."""
-        named = self.headers.get(":scheme") or self.headers.get("x-forwarded-proto")
-        if named:
-            return named
-        origin = urlsplit(self.headers.get("origin") or self.headers.get("referer") or "")
-        return origin.scheme if origin.netloc and origin.netloc == self.host else None
-
-    @property
     def host(self) -> str:
         return self.headers.get("host", "")
 
-    @property
-    def cookies(self) -> list[tuple[str, str]]:
-        pairs = (one.partition("=") for one in self.headers.get("cookie", "").split(";"))
-        return [(name.strip(), value.strip()) for name, equals, value in pairs if equals]
-
     def as_request(self, settings: Settings) -> Request:
         """As a door would show it to the decision."""
-        return Request(
+        request = Request(
             self.method,
             self.target.partition("?")[0],
             self.target,
@@ -54,6 +39,8 @@ class GivenRequest:
             query=self.target.partition("?")[2],
             websocket=self.headers.get("upgrade", "").lower() == "websocket",
         )
+        request.scheme = self.headers.get(":scheme", "")
+        return request
 
 
 def read_request(text: str) -> GivenRequest:

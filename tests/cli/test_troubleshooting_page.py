@@ -11,6 +11,7 @@ from commanding import SECRET, Command
 
 from jwt_middleware import ConfigurationError, JWTAuth, MiddlewareNotInstalled, Settings, get_auth
 from jwt_middleware.cli.given_request import read_request
+from jwt_middleware.driver import run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text("utf-8")
 TABLE = [
@@ -22,6 +23,8 @@ ROWS = {mistake: seen.strip("`") for mistake, _, seen, _ in TABLE}
 """By mistake: the words that are seen."""
 
 AT_START = {mistake for mistake, who, *_ in TABLE if who.startswith("the app, at its start")}
+
+IN_THE_LOG = {mistake for mistake, who, *_ in TABLE if who.startswith("the app, in its log")}
 
 
 def plainly(text: str) -> str:
@@ -52,6 +55,7 @@ SETTINGS: dict[str, dict[str, str | None]] = {
 COOKIES_ONLY = {"JWT_TOKEN_LOCATION": "cookies"}
 HEADERS_ONLY = {"JWT_TOKEN_LOCATION": "headers"}
 POST = "POST /orders HTTP/2"
+COOKIE = "Cookie: __Host-access_token=x"
 
 REQUESTS: list[tuple[str, str, dict[str, str]]] = [
     ("http, and `Secure` cookies", head("Origin: http://shop.example"), {}),
@@ -68,12 +72,12 @@ REQUESTS: list[tuple[str, str, dict[str, str]]] = [
     ),
     (
         "Another site's `POST`",
-        head("Origin: https://evil.example", "Sec-Fetch-Site: cross-site", first=POST),
+        head("Origin: https://evil.example", "Sec-Fetch-Site: cross-site", COOKIE, first=POST),
         {},
     ),
     (
         "A proxy that replaces `Host`",
-        head("Origin: https://shop.example", first=POST, host="backend:8000"),
+        head("Origin: https://shop.example", COOKIE, first=POST, host="backend:8000"),
         {},
     ),
     (
@@ -87,7 +91,7 @@ IN_CODE = {"`get_auth` without the middleware", "A second package of our import 
 
 
 def test_every_mistake_is_made() -> None:
-    """No row of the table is without a test; test_check.py installs the second package."""
+    """No row of the table is without a test; test_neighbours.py installs the second package."""
     assert ROWS.keys() == SETTINGS.keys() | {name for name, *_ in REQUESTS} | IN_CODE
 
 
@@ -112,6 +116,24 @@ def test_mistakes_in_requests(command: Command, number: int) -> None:
     assert answer.status == 1
     assert ROWS[mistake] in plainly(answer.out)
     assert "eyJ" not in answer.out
+
+
+NOTICED = [number for number, (mistake, *_) in enumerate(REQUESTS) if mistake in IN_THE_LOG]
+
+
+@pytest.mark.parametrize("number", NOTICED)
+def test_mistakes_that_the_app_notices(number: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the table says that the app's log has it, a refused request brings those words."""
+    mistake, text, environ = REQUESTS[number]
+    settings = Settings.from_env(
+        environ={"JWT_SECRET_KEY": SECRET, "JWT_REQUIRED": "true", **environ}
+    )
+    auth = JWTAuth(settings)
+    arrival = run(auth.flow.arrive(read_request(text).as_request(settings), 0.0), auth.world)
+    assert arrival.refusal is not None
+    (record,) = (one for one in caplog.records if one.levelname == "WARNING")
+    assert ROWS[mistake] in record.getMessage()
+    assert "eyJ" not in caplog.text
 
 
 def test_the_middleware_is_missing() -> None:
@@ -180,8 +202,9 @@ def test_forms_of_a_request() -> None:
     one, other = read_request(curl), read_request(http2)
     for given in (one, other):
         assert (given.method, given.target, given.host) == ("POST", "/a?b=c", "shop.example")
-    assert one.cookies == [("a", "1"), ("b", "2")]
-    assert (one.scheme, other.scheme) == (None, "https")
+    settings = Settings(secret_key=SECRET)
+    assert one.as_request(settings).cookie == "a=1; b=2"
+    assert (one.as_request(settings).scheme, other.as_request(settings).scheme) == ("", "https")
 
 
 def test_what_is_no_request(command: Command) -> None:

@@ -668,7 +668,7 @@ def test_where_no_token_is_asked_for(door: str, mode: str) -> None:
 def test_texts_are_for_its_own_reasons() -> None:
     """Other reasons are explained elsewhere; what is fixed is plain ASCII."""  # S34
     policy = CsrfPolicy(make_settings(csrf="double-submit"))
-    assert policy.explain("expired") is None
+    assert policy.explain("expired", make_request()) is None
     for reason in ("csrf", "csrf_token_missing", "csrf_token_invalid"):
-        assert (policy.explain(reason) or "").isascii()
+        assert (policy.explain(reason, make_request()) or "").isascii()
     assert policy.fault(make_request("POST"), "") == "csrf_token_missing"

@@ -40,11 +40,13 @@ class Ask:
     mount: str = ""
     fields: Fields = ()
     body: bytes = b""
+    scheme: str = "https"
+    host: str = "testserver"
 
     @property
     def environ(self) -> dict[str, Any]:
         joined: dict[str, str] = {}
-        for name, value in (("Host", "testserver"), *self.fields):
+        for name, value in (("Host", self.host), *self.fields):
             key = name.upper().replace("-", "_")
             key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
             glue = "; " if key == "HTTP_COOKIE" else ","
@@ -59,7 +61,7 @@ class Ask:
             "SERVER_PORT": "443",
             "SERVER_PROTOCOL": "HTTP/1.1",
             "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "https",
+            "wsgi.url_scheme": self.scheme,
             "wsgi.input": io.BytesIO(self.body),
             "wsgi.errors": io.StringIO(),
             "wsgi.multithread": True,
@@ -69,12 +71,12 @@ class Ask:
         }
 
     def scope(self, kind: str = "http", *extensions: str) -> dict[str, Any]:
-        fields = [("host", "testserver"), *self.fields]
+        fields = [("host", self.host), *self.fields]
         scope = {
             "type": kind,
             "asgi": {"version": "3.0", "spec_version": "2.5"},
             "http_version": "1.1",
-            "scheme": "https",
+            "scheme": self.scheme,
             "path": unquote_to_bytes(self.mount + self.path).decode("utf-8", "replace"),
             "raw_path": (self.mount + self.path).encode("latin-1"),
             "root_path": unquote_to_bytes(self.mount).decode("utf-8", "replace"),

@@ -92,7 +92,7 @@ class JWTMiddleware:
         meta, settings = request.META, self.auth.settings
         header = partial(environ_header, meta.copy())  # META is going to hold the handle
         raw: Any = getattr(request, "scope", {}).get("raw_path")  # under ASGI
-        return Request(
+        asked = Request(
             request.method or "GET",
             request.path_info,
             raw_path=raw.decode("latin-1") if raw else meta.get("RAW_URI", meta.get("REQUEST_URI")),
@@ -103,6 +103,8 @@ class JWTMiddleware:
             mount=request.path.removesuffix(request.path_info),
             query=meta.get("QUERY_STRING", ""),
         )
+        asked.scheme = request.scheme or ""
+        return asked
 
     def _leave(
         self, auth: RequestAuth, status: int | None, fields: Sequence[tuple[str, str]]

@@ -83,6 +83,10 @@ class JWTMiddleware:
         self._pause = pause
         self._reads_forms = auth.settings.csrf == "double-submit"
         self._shows_token = auth.settings.show_access_token
+        # FastAPI's `root_path` counts in the place of the server's. (Flask's is a folder.)
+        self._own_mount: str = (
+            getattr(app, "root_path", "") if hasattr(app, "root_path_in_servers") else ""
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -160,9 +164,9 @@ class JWTMiddleware:
                 authorization.append(value)
             elif name == self._refresh_name:
                 refresh.append(value)
-        path, mount = scope["path"], scope.get("root_path", "")
+        path, mount = scope["path"], self._own_mount or scope.get("root_path", "")
         raw_path = scope.get("raw_path")
-        return Request(
+        request = Request(
             scope.get("method", "GET"),
             _below(mount, path) if mount else path,
             raw_path.decode("latin-1") if raw_path else None,
@@ -175,6 +179,9 @@ class JWTMiddleware:
             scope.get("query_string", b"").decode("latin-1"),
             scope["type"] == "websocket",
         )
+        if mount and not self._own_mount and request.path is path:
+            request.elsewhere = _behind(mount, path)
+        return request
 
     def _sender(self, auth: RequestAuth, scope: Scope, send: Send) -> Send:
         additions: Additions | None = None
@@ -249,6 +256,13 @@ class JWTMiddleware:
 def _below(mount: str, path: str) -> str:
     """The path inside the app: since ASGI 2.3 the scope's path begins with ``root_path``."""
     return path.removeprefix(mount) if f"{path}/".startswith(f"{mount}/") else path
+
+
+def _behind(mount: str, path: str) -> str | None:
+    """What is behind the first mention of ``root_path`` in a path that does not begin with it.
+    Some apps route on that (Litestar, Quart), wherever they find it."""
+    _, found, rest = path.partition(mount)
+    return rest if found and path != f"/{rest}" else None
 
 
 def _header(headers: Any, name: str) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from posixpath import normpath
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 SAFE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 """RFC 9110 section 9.2.1."""
@@ -19,6 +20,7 @@ class Request:
         "brief",
         "cookie",
         "csrf_field",
+        "elsewhere",
         "header",
         "method",
         "mount",
@@ -72,6 +74,9 @@ class Request:
         """The CSRF token in the form that was posted, once somebody has looked for it."""
         self.scheme: str = ""
         """How it came, as the server has it; told only where a glance was not enough."""
+        self.elsewhere: str | None = None
+        """The path as an app may have it that looks for its mount in the midst of it (ASGI), or
+        below what a header says (Pyramid)."""
         self.brief: bool = False
         """No body of it matters, so that none can have been under way for long."""
 
@@ -86,13 +91,28 @@ class Request:
         return self.method in ("POST", "PUT", "PATCH")
 
     @property
-    def readings(self) -> tuple[str, ...]:
-        """The path as apps may read it: one, unless it hides something to be resolved."""
+    def ambiguous(self) -> bool:
+        """An app might read the path in another way than it is spelled."""
         raw = (self.raw_path or "").partition("?")[0]
-        if not _ambiguous(self.path) and not _hides_separators(raw):
+        return (
+            _resolvable(self.path) is not None
+            or _hides_separators(raw)
+            or self.elsewhere is not None
+        )
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """The path as apps may read it: one, unless there is something in it to be resolved."""
+        if ";" not in self.path and not self.ambiguous:
             return (self.path,)
-        twice_decoded = _resolved(unquote(self.path))
-        return tuple(dict.fromkeys((self.path, _resolved(self.path), twice_decoded)))
+        return tuple(dict.fromkeys((self.path, *map(_resolved, self._spellings()))))
+
+    def _spellings(self) -> Iterator[str]:
+        """What the path may come down to, before dots and slashes are resolved."""
+        for path in (self.path, self.elsewhere):
+            for decoded in () if path is None else (path, unquote(path)):
+                local = _local(decoded)
+                yield from (decoded, local, _parameters("", local))
 
     @property
     def preflight(self) -> bool:
@@ -116,7 +136,8 @@ class PathRules:
 
     Whole segments, no patterns: ``/public`` matches ``/public`` and ``/public/x``, never
     ``/publicity``; ``/`` matches only itself. A path that hides a separator or a dot segment
-    (``%2f``, ``..``) matches no rule: the app behind may read it differently.
+    (``%2f``, ``..``), or is none (``admin``), matches no rule: the app behind may read it
+    differently.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
@@ -126,8 +147,7 @@ class PathRules:
         if not self._paths:
             return False
         path = request.path
-        raw = (request.raw_path or "").partition("?")[0]
-        if _ambiguous(path) or _hides_separators(raw):
+        if request.ambiguous:
             return False
         return any(
             path.rstrip("/") == rule or (rule and path.startswith(rule + "/"))
@@ -135,16 +155,34 @@ class PathRules:
         )
 
 
-def _ambiguous(path: str) -> bool:
-    """The path has segments that some app would resolve and another would not."""
-    if "\\" in path or "//" in path or "\x00" in path:
-        return True
-    return not {".", ".."}.isdisjoint(path.split("/"))
+_resolvable = re.compile(
+    r"""  [^/]                     # no path: "admin", "http://host/admin", "*"
+      | .* (?:
+            //  | \\             # segments that one app merges, and another does not
+          | /\.\.? (?:[/;]|\Z)    # "." and "..", with a parameter, too
+          | /@@                   # the name of a view, to apps that traverse
+          | [\x00-\x1f\x7f\ufffd]  # "$" of a pattern forgives a newline; what is no UTF-8 is
+        )                         # replaced by one app, and left out by another
+    """,
+    re.VERBOSE | re.DOTALL,
+).match
+_parameters = re.compile(r";[^/]*").sub
+_unseen = re.compile(r"[\x00-\x1f\x7f\ufffd]").sub
+
+
+def _local(path: str) -> str:
+    """Without scheme and host, which some apps take off by themselves."""
+    if path.startswith("/"):
+        return path
+    try:
+        return urlsplit(path).path
+    except ValueError:
+        return path
 
 
 def _resolved(path: str) -> str:
-    """Without dot segments, empty segments and backslashes."""
-    plain = path.replace("\\", "/").replace("\x00", "")
+    """Without dot segments, empty segments, backslashes, and what cannot be seen."""
+    plain = _unseen("", path).replace("\\", "/").replace("/@@", "/")
     return "/" + normpath("/" + plain).lstrip("/")
 
 

@@ -12,8 +12,8 @@ A rule covers its path and everything below it, in whole segments. Of the rules 
 path; of two rules with one path the one that names the method.
 
 An exemption must never cover too much, and a rule never too little. A path that an app might
-read in more than one way (``/x/../admin``, ``/x%2f..%2fadmin``) is exempt by nothing, and is
-held to the rules of every reading.
+read in more than one way (``/x/../admin``, ``/x%2f..%2fadmin``, ``admin``) is exempt by
+nothing, and is held to the rules of every reading.
 """
 
 from __future__ import annotations
@@ -103,11 +103,11 @@ class RuleBook:
         # Frameworks compare methods in upper case, and answer HEAD with what GET would say.
         method = request.method.upper()
         method = "GET" if method == "HEAD" else method
-        readings = request.readings
+        ambiguous = request.ambiguous
         found: list[Requirement] = []
-        for path in readings:
+        for path in request.readings:
             rule = next((rule for rule in self._rules if rule.covers(path, method)), None)
-            if rule is not None and not (len(readings) == 1 and self._exempt(path, rule)):
+            if rule is not None and (ambiguous or not self._exempt(path, rule)):
                 found.append(rule.requirement)
         return found
 

@@ -78,6 +78,8 @@ class JWTMiddleware:
             mount if mount.isascii() else _as_text(mount),
             environ.get("QUERY_STRING", ""),
         )
+        if "HTTP_X_VHM_ROOT" in environ:  # a client may tell Pyramid where to look for the path
+            request.elsewhere = _as_text(environ["HTTP_X_VHM_ROOT"] + path)
         if self._reads_forms:
             request.peek = partial(peek_input, environ)
         auth = self._flow.glance(request, now)

@@ -54,6 +54,14 @@ def at(path: str, raw_path: str | None = None) -> Request:
         ("/public\\x", False),
         ("/public/\\..\\admin", False),
         ("\\public", False),
+        ("/public/a;b", True),
+        ("/public/..;/admin", False),
+        ("/public/.;b", False),
+        ("/public/@@admin", False),
+        ("/public\n", False),
+        ("/public/\x7f", False),
+        ("/public/\ufffd", False),
+        ("/x/@public", False),
     ],
 )
 def test_a_rule(rule: str, path: str, matches: bool) -> None:

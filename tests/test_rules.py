@@ -98,11 +98,28 @@ def test_head_is_asked_what_get_is() -> None:
         ("/%61dmin", "/%2561dmin"),
         ("/admin/login/../users", "/admin/login/../users"),
         ("/admin/login/..%2fusers", "/admin/login/..%252fusers"),
+        ("/admin\n", "/admin%0a"),
+        ("/ad\ufffdmin", "/ad%ffmin"),
+        ("/@@admin", "/@@admin"),
+        ("/admin;x=1", "/admin;x=1"),
+        ("/x/..;/admin", "/x/..;/admin"),
+        ("/x/..;/admin/login/..;/users", "/x/..;/admin/login/..;/users"),
+        ("admin", "admin"),
+        ("http://host/admin", "http://host/admin"),
+        ("http:admin?x", "http:admin%3fx"),
+        ("[/../admin", "[/../admin"),
+        ("http://[/../../admin", "http://[/../../admin"),
     ],
 )
 def test_no_way_around_a_rule(path: str, raw: str) -> None:
     """Whatever an app behind might make of a path: every reading of it is asked for."""  # S30
     assert "/admin" in asked(path, raw=raw)
+
+
+def test_a_parameter_of_a_segment_is_no_other_path() -> None:
+    """``;`` makes nothing of a public path, unless it hides where the path leads."""  # S30
+    assert asked("/admin/login/a;b") == []
+    assert asked("/admin/login/..;b") == ["/admin", "/admin"]
 
 
 @given(st.text(alphabet="/.\\%2efadmin", max_size=20), st.sampled_from(["/admin", "/admin/x"]))

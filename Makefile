@@ -21,7 +21,7 @@ help: ## What can be made
 
 # ── Try it ──────────────────────────────────────────────────────────────────────
 
-demo: $(VENV)/.demo ## Try it in a browser: a demo app on PORT (8000)
+demo: $(VENV)/.demo ## Watch it in a browser: tokens, requests, a thief, on PORT (8000)
 	$(BIN)/python -m jwt_middleware demo --port $(PORT)
 
 demo-check: $(VENV)/.demo ## The demo's story, played and checked by itself

@@ -188,47 +188,47 @@ def test_the_page_flow(stage: Stage) -> None:
     assert page.status == 200
     assert '<form method="post" action="/login">' in page.text
     assert browser.login("alice").status == 303
-    page = browser.get("/")
+    page = browser.get("/account")
     assert "<h1>You are alice</h1>" in page.text
     assert "Access token valid" in page.text
     assert page.tokens == {}
     assert "<b data-left>10</b> s left" in page.text
     assert "<b data-left>60</b> s left" in page.text
     stage.clock.move(8)
-    page = browser.get("/")
+    page = browser.get("/account")
     assert "<b data-left>2</b> s left" in page.text
     assert "<b data-left>52</b> s left" in page.text
     stage.clock.move(3)
-    page = browser.get("/")
+    page = browser.get("/account")
     assert "Reissued in this request" in page.text
     assert "You are alice" in page.text
     assert set(page.tokens) == {"access", "refresh"}
     assert "<b data-left>60</b> s left" in page.text
-    page = browser.get("/")
+    page = browser.get("/account")
     assert "Access token valid" in page.text
     assert "<dt>Generation</dt><dd>1 " in page.text
     assert browser.post("/logout").status == 303
     assert browser.tokens == {}
-    assert browser.get("/").status == 401
+    assert browser.get("/account").status == 401
 
 
 def test_a_renewed_refresh_token_is_visible(stage: Stage) -> None:
     """The page tells a renewed refresh token from a reissued access token."""
     browser = stage.signed_in()
-    assert "Renewed in this request" not in browser.get("/").text
+    assert "Renewed in this request" not in browser.get("/account").text
     check.late_access(browser, stage.clock)
     stage.clock.move(2)
-    assert "Renewed in this request" in browser.get("/").text
+    assert "Renewed in this request" in browser.get("/account").text
 
 
 def test_a_person_is_shown_the_login_page(stage: Stage) -> None:
     """Who navigates without tokens is led to the login page; who is signed in, past it."""
-    answer = raw(stage, "GET", "/", Accept="text/html")
+    answer = raw(stage, "GET", "/account", Accept="text/html")
     assert answer.status == 303
     assert answer.headers["Location"].startswith("/login?")
     browser = stage.signed_in()
     answer = raw(stage, "GET", "/login", **browser._headers())
-    assert (answer.status, answer.headers["Location"]) == (303, "/")
+    assert (answer.status, answer.headers["Location"]) == (303, "/account")
 
 
 def test_the_login_page_says_why(stage: Stage) -> None:
@@ -263,7 +263,7 @@ def test_a_hostile_name_is_escaped(stage: Stage) -> None:
         name, _, rest = field.partition("=")
         kinds = {cookie: kind for kind, cookie in config.COOKIES.items()}
         browser.tokens[kinds[name]] = rest.partition(";")[0]
-    page = browser.get("/").text
+    page = browser.get("/account").text
     assert page.count("<script>") == 1  # ours
     escaped = "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;&amp;{user}"
     assert f"<h1>You are {escaped}</h1>" in page
@@ -272,7 +272,7 @@ def test_a_hostile_name_is_escaped(stage: Stage) -> None:
 
 def test_the_policy_names_the_one_script(stage: Stage) -> None:
     """The page's own script is the only one a browser may run."""
-    page = stage.signed_in().get("/").text
+    page = stage.signed_in().get("/account").text
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     digest = b64encode(sha256(script.encode()).digest()).decode()
     policy = raw(stage, "GET", "/login").headers["Content-Security-Policy"]
@@ -283,7 +283,7 @@ def test_the_policy_names_the_one_script(stage: Stage) -> None:
 def test_nothing_is_fetched_from_elsewhere(stage: Stage) -> None:
     """A page names no other host and no file."""
     browser = stage.signed_in()
-    for page in (browser.get("/").text, Browser(stage.url).get("/login").text):
+    for page in (browser.get("/account").text, Browser(stage.url).get("/login").text):
         assert "//" not in page
         assert "src=" not in page
 
@@ -292,10 +292,10 @@ def test_a_page_that_calls_again_by_itself(stage: Stage) -> None:
     """The reload is asked for by a link, and can be stopped by one."""
     browser = stage.signed_in()
     refresh = '<meta http-equiv="refresh" content="3">'
-    page = browser.get("/").text
+    page = browser.get("/account").text
     assert refresh not in page
-    assert '<a href="/?reload=on">' in page
-    page = browser.get("/?reload=on").text
+    assert '<a href="/account?reload=on">' in page
+    page = browser.get("/account?reload=on").text
     assert refresh in page
     assert "Stop calling" in page
 
@@ -315,7 +315,7 @@ def test_all_sessions_are_listed(stage: Stage) -> None:
     """The page lists where a user is signed in, and marks the browser it is shown to."""
     stage.signed_in()
     stage.clock.move(5)
-    page = stage.signed_in().get("/").text
+    page = stage.signed_in().get("/account").text
     assert page.count('<tr class="other"><td>5 s</td>') == 1
     assert page.count('<tr class="own"><td>0 s</td>') == 1
 

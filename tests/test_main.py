@@ -50,7 +50,17 @@ def test_demo_help(capsys: pytest.CaptureFixture[str]) -> None:
         main(["demo", "--help"])
     assert ended.value.code == 0
     out = capsys.readouterr().out
-    for expected in ("--check", "--host", "127.0.0.1", "--port", "8000", "--door", "{wsgi,asgi}"):
+    for expected in (
+        "--check",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "8000",
+        "--door",
+        "{wsgi,asgi}",
+        "a page to watch tokens",
+        "/account",
+    ):
         assert expected in out
 
 
@@ -92,7 +102,8 @@ def test_the_wsgi_demo_needs_nothing_else(
     assert main(["demo", "--port", "0"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("Open http://127.0.0.1:")
-    assert 'press "Call again"' in out
+    assert 'press "Sign in", then' in out
+    assert "/account is the app itself" in out
     assert err == ""
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -14,7 +14,8 @@ def add(commands: Any) -> None:
     demo: argparse.ArgumentParser = commands.add_parser(
         "demo",
         help="try it in a browser, or let it check itself",
-        description="Serve a page on which tokens are reissued before your eyes.",
+        description="Serve a page to watch tokens, requests and decisions on, and to play the "
+        "network and the thief. At /account is the app that is watched.",
     )
     demo.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
     demo.add_argument("--port", type=_port, default=8000, help="where to listen (%(default)s)")

@@ -73,7 +73,7 @@ def home(visit: Visit) -> Answer:
 def login_page(visit: Visit) -> Answer:
     """Asks for a name, and says why."""
     if visit.auth.is_authenticated:
-        return _go_to("/")
+        return _go_to(pages.ACCOUNT)
     return _page(pages.login(visit.auth.reason))
 
 
@@ -89,7 +89,7 @@ def login(visit: Visit) -> Answer:
         user_agent=visit.user_agent,
         address=visit.address,
     )
-    return _go_to("/")
+    return _go_to(pages.ACCOUNT)
 
 
 def token(visit: Visit) -> Answer:
@@ -106,7 +106,7 @@ def change_claims(visit: Visit) -> Answer:
     if visit.auth.claims is not None:
         mood = visit.auth.claims.get("mood", MOODS[-1])
         visit.auth.update({"mood": MOODS[(MOODS.index(mood) + 1) % len(MOODS)]})
-    return _go_to("/")
+    return _go_to(pages.ACCOUNT)
 
 
 def logout(visit: Visit) -> Answer:
@@ -136,7 +136,8 @@ def me(visit: Visit) -> Answer:
 
 
 VIEWS: Mapping[tuple[str, str], Callable[[Visit], Answer]] = {
-    ("GET", "/"): home,
+    ("GET", "/"): lambda _visit: _go_to(pages.ACCOUNT),
+    ("GET", pages.ACCOUNT): home,
     ("GET", "/me"): me,
     ("GET", "/login"): login_page,
     ("POST", "/login"): login,

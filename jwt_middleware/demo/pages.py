@@ -15,6 +15,9 @@ from jwt_middleware import Claims, RequestAuth, Session
 
 from .config import ACCESS_LIFE, REFRESH_LIFE
 
+ACCOUNT = "/account"
+"""Where the app shows who is signed in. At `/` of the demo tokens are watched, if anybody does."""
+
 RELOAD_EVERY = 3
 """Seconds between two calls of a page that reloads by itself."""
 
@@ -112,7 +115,7 @@ _HOME = """
   <dt>Generation</dt><dd>{generation} <small>rotations of the refresh token,
     as this request found it</small></dd>
 </dl>
-<p class="row"><a class="button main" href="/">Call again</a> {reload}</p>
+<p class="row"><a class="button main" href="/account">Call again</a> {reload}</p>
 <div class="row">
   <form method="post" action="/claims"><button>Change a claim</button></form>
   <form method="post" action="/logout"><button>Log out</button></form>
@@ -138,6 +141,7 @@ MEANINGS: Mapping[str, str] = {
     "sid": "your session",
     "rgen": "the generation of the refresh token you are known to hold",
     "rexp": "the refresh token expires",
+    "auth_time": "when you have signed in",
 }
 
 
@@ -170,8 +174,8 @@ _METER = (
 
 def _reload_link(reloads: bool) -> Html:
     if reloads:
-        return Html('<a href="/">Stop calling</a>')
-    return fill('<a href="/?reload=on">Call every {seconds} s</a>', seconds=RELOAD_EVERY)
+        return Html('<a href="/account">Stop calling</a>')
+    return fill('<a href="/account?reload=on">Call every {seconds} s</a>', seconds=RELOAD_EVERY)
 
 
 def _row(session: Session, auth: RequestAuth) -> Html:
@@ -216,7 +220,7 @@ _DOCUMENT = """<!doctype html>
 </head>
 <body>
 <main>
-<p class="brand">jwt_middleware · demo</p>
+<p class="brand">jwt_middleware · <a href="/">demo</a></p>
 {body}
 </main>
 <script>{script}</script>

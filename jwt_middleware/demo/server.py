@@ -25,11 +25,12 @@ QUEUE = 128
 """Connections that may wait to be accepted: a browser opens many at once."""
 
 WELCOME = """\
-Open {url} and sign in under any name. Wait {life} seconds, press "Call again":
-your access token has expired, and that very request signs you in with new ones.
+Open {url} and press "Sign in", then "Let the access token expire now", then "Call it
+20 times at once": each of those requests is signed in, and the tokens are renewed once. The other
+buttons lose an answer, steal a token, roll the key.
 
-{url}/watch shows tokens, requests and decisions as they happen, and lets you
-lose an answer, steal a token and roll the key.
+{url}/account is the app itself, without the page that watches it: sign in under any
+name, wait {life} seconds, press "Call again".
 
 The secret and the sessions are made for this run alone. Ctrl-C ends it.
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from browser.chromium import chromium
-from selenium.webdriver import Chrome
+from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -22,7 +22,7 @@ SHOTS = os.environ.get("SHOTS")
 """A directory for pictures of the page: how those in docs/images are made."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def urls() -> Iterator[dict[str, str]]:
     with ExitStack() as stack:
         found: dict[str, str] = {}
@@ -34,7 +34,7 @@ def urls() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def browser(urls: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     with chromium(tmp_path_factory.mktemp("profile")) as driver:
         driver.set_window_size(1100, 1150)
         yield driver
@@ -43,7 +43,7 @@ def browser(urls: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(params=DOORS)
 def page(request: pytest.FixtureRequest, urls: dict[str, str], browser: Chrome) -> Page:
     browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
-    browser.get(urls[request.param] + "/watch")
+    browser.get(urls[request.param] + "/")
     return Page(browser)
 
 
@@ -140,6 +140,32 @@ def test_a_thief_who_is_first_gets_tokens_of_his_own(page: Page) -> None:
     assert "→ 401" in page.press("elsewhere")[0]
 
 
+def test_a_first_visit(page: Page) -> None:
+    """What to press first is said until something was pressed, and names buttons that exist."""
+    assert "To begin, press" in page.text("begin")
+    buttons = {one.text for one in page.browser.find_elements("tag name", "button")}
+    steps = [one.text for one in page.browser.find_elements("css selector", "#begin li")]
+    assert len(steps) == 3
+    assert set(steps) <= buttons
+    page.press("sign-in")
+    assert page.text("begin") == ""
+
+
+def test_all_of_it_by_the_keyboard(page: Page) -> None:
+    """Tab reaches the link, each button in its order, then the log, and shows where it is."""
+    order = [
+        "a",
+        *(one.get_attribute("id") for one in page.browser.find_elements("tag name", "button")),
+    ]
+    reached = []
+    for _ in (*order, "log"):
+        ActionChains(page.browser).send_keys(Keys.TAB).perform()
+        script = """const at = document.activeElement;
+          return [at.id || at.localName, getComputedStyle(at).outlineStyle]"""
+        reached.append(page.browser.execute_script(script))
+    assert reached == [[one, "solid"] for one in (*order, "log")]
+
+
 def test_without_tokens_there_is_nothing_to_attack(page: Page) -> None:
     """Who is not signed in has nothing to tamper with, and nothing to steal."""
     assert "There is no access token" in page.press("tamper")[0]
@@ -166,9 +192,12 @@ def test_the_page_fits(page: Page, look: str) -> None:
     page.press("call-20", 20)
     script = "return [document.documentElement.scrollWidth, getComputedStyle(document.body).color]"
     found, ink = page.browser.execute_script(script)
+    latest = page.browser.find_element("id", "latest").rect
     page.picture(look)
     page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert found <= width
+    # Where the log may be out of sight, its latest line is not.
+    assert (latest["height"] > 20) is (look == "phone")
     assert ink == ("rgb(230, 234, 242)" if look == "dark" else "rgb(26, 33, 48)")
 
 
@@ -177,3 +206,13 @@ def test_buttons_are_for_the_page_alone(urls: dict[str, str], door: str) -> None
     """Without the page's own header, which no other site can send, an action is a 404."""
     assert Browser(urls[door]).send("POST", "/watch/roll").status == 404
     assert Browser(urls[door]).send("GET", "/watch/nothing").status == 404
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_its_former_place_leads_to_it(urls: dict[str, str], door: str) -> None:
+    """`/` is the page, `/watch` leads there, and the app that is watched is at `/account`."""
+    browser = Browser(urls[door])
+    assert "Watch the tokens" in browser.send("GET", "/").text
+    assert browser.send("GET", "/watch").status == 303
+    browser.login("alice")
+    assert "Access token valid" in browser.get("/account").text

@@ -23,10 +23,13 @@ POLICY = (
 )
 
 FILES: Mapping[str, tuple[str, str]] = {
-    "/watch": ("page.html", "text/html"),
+    "/": ("page.html", "text/html"),
     "/watch/page.css": ("page.css", "text/css"),
     "/watch/page.js": ("page.js", "text/javascript"),
 }
+
+FORMER = "/watch"
+"""Where the page was before it was the first thing to be seen."""
 
 Headers = list[tuple[str, str]]
 
@@ -78,11 +81,13 @@ class Watch:
             name, kind = FILES[path]
             body = resources.files("jwt_middleware.demo.watch").joinpath(name).read_bytes()
             return _shown(200, body, ("Content-Type", f"{kind}; charset=utf-8"))
+        if method == "GET" and path == FORMER:
+            return _shown(303, b"", ("Location", "/"))
         if not path.startswith("/watch"):
             return None
         action = self._actions.get(path) if method == "POST" and own else None
         if action is None:
-            return _shown(404, b"There is nothing here. Try /watch\n")
+            return _shown(404, b"There is nothing here. Try /\n")
         return _shown(204, b"", *action(held(cookie)))
 
     def _expire(self, _held: Mapping[str, str]) -> Headers:

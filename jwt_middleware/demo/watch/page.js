@@ -3,6 +3,7 @@
 
 const BEFORE = 60, AFTER = 65;  // seconds on the timeline, to the left and right of now
 const LANES = { access: 30, refresh: 75, requests: 125 };
+const NAMES = { access: "access token", refresh: "refresh token", requests: "requests" };
 const records = [];
 let tokens = [];  // {kind, from, until, over}
 let ahead = 0;    // seconds by which the server's clock is ahead of ours
@@ -21,6 +22,7 @@ function take(record) {
   ahead = record.now - Date.now() / 1000;
   if (record.type === "request") learn(record);
   byId("log").prepend(line(record));
+  byId("latest").textContent = record.type === "action" ? record.text : `${headline(record)}. ${record.text}`;
 }
 
 function learn(record) {
@@ -48,12 +50,15 @@ function element(name, text = "", kind = "") {
   return made;
 }
 
+function headline(record) {
+  const who = record.who === "elsewhere" ? "Elsewhere: " : "";
+  return `${who}${record.line} → ${record.status}${record.lost ? " · lost on its way" : ""}`;
+}
+
 function line(record) {
   if (record.type === "action") return element("li", record.text, "action");
   const item = element("li", "", record.kind);
-  const who = record.who === "elsewhere" ? "Elsewhere: " : "";
-  const lost = record.lost ? " · lost on its way" : "";
-  item.append(element("strong", `${who}${record.line} → ${record.status}${lost}`));
+  item.append(element("strong", headline(record)));
   item.append(element("p", record.text));
   const shown = Object.entries(record.presented).map(([kind, state]) => `${kind} ${state}`);
   const came = shown.length ? `came with ${shown.join(", ")}` : "came without tokens";
@@ -91,7 +96,7 @@ function draw() {
     if (record.type === "request" && x(record.at) > 0)
       parts.push(svg("circle", { cx: x(record.at), cy: LANES.requests - 4 + (record.id % 5) * 5, r: 6,
         class: record.kind }));
-  for (const [name, y] of Object.entries(LANES)) parts.push(svg("text", { x: 4, y: y - 6 }, name));
+  for (const [name, y] of Object.entries(LANES)) parts.push(svg("text", { x: 4, y: y - 6 }, NAMES[name]));
   parts.push(svg("line", { x1: x(at), x2: x(at), y1: 8, y2: 150, class: "now" }));
   parts.push(svg("line", { x1: 0, x2: width, y1: 150, y2: 150, class: "axis" }));
   parts.push(svg("text", { x: x(at) - 12, y: 167 }, "now"));

@@ -33,7 +33,7 @@ def peek_input(environ: dict[str, Any]) -> Beginning:
     length = _length(environ)
     if length == 0:
         return Beginning(b"", whole=True)
-    content = _read(stream, min(length, LOOKED_AT))
+    content = read_up_to(stream, min(length, LOOKED_AT))
     whole = len(content) < LOOKED_AT or length == LOOKED_AT
     environ["wsgi.input"] = BytesIO(content) if whole else ReplayedInput(content, stream)
     return Beginning(content, whole)
@@ -47,7 +47,8 @@ def _length(environ: dict[str, Any]) -> int:
     return LOOKED_AT + 1 if environ.get("wsgi.input_terminated") else 0
 
 
-def _read(stream: Any, size: int) -> bytes:
+def read_up_to(stream: Any, size: int) -> bytes:
+    """As many bytes of a stream, or all there are."""
     content = b""
     while len(content) < size:
         more = stream.read(size - len(content))
@@ -69,8 +70,8 @@ class ReplayedInput:
         content = self._beginning.read(size)
         if size is None or size < 0:
             return content + self._rest.read()
-        # What is left of the beginning is answered first: a stream may give less than asked.
-        return content or (self._rest.read(size) if size else b"")
+        # Apps count on as much as they have asked for (Django, for one).
+        return content + self._rest.read(size - len(content)) if len(content) < size else content
 
     def readline(self, size: int | None = -1) -> bytes:
         """As a file's."""

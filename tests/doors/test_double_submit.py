@@ -373,7 +373,6 @@ def test_a_form_may_carry_it(door: str, kind: str, size: int) -> None:
     def wsgi_app(environ: Any, start_response: Any) -> list[bytes]:
         seen.append(environ[AUTH_KEY])
         bodies.append(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
-        bodies[-1] += environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]) - len(bodies[-1]))
         start_response("204 No Content", [])
         return []
 

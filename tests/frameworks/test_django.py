@@ -9,15 +9,17 @@ import sys
 import types
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
 from django.core.management import call_command
 from django.http import FileResponse, HttpResponse, JsonResponse
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
 from django.test.client import AsyncClient, Client
 from django.urls import path
 from keychain import private_key, public_pem
@@ -91,7 +93,23 @@ def download(request: Any) -> Any:
     return FileResponse(io.BytesIO(b"a file"))
 
 
+def form(request: Any) -> Any:
+    """What a form says, however a view gets hold of it."""
+    way = request.headers["X-Way"]
+    if way == "POST":
+        said = request.POST["name"]
+    elif way == "upload":
+        said = request.FILES["name"].read().decode()
+    elif way == "body":
+        said = request.body.decode().partition("name=")[2]
+    else:
+        said = b"".join(request.readlines()).decode().partition("name=")[2]
+    found = get_auth(request)
+    return JsonResponse({"who": found.subject, "why": found.reason, "said": said.strip("x")})
+
+
 VIEWS = (
+    form,
     me,
     admin,
     account,
@@ -220,6 +238,75 @@ def test_nothing_is_loaded_unasked(house: House) -> None:
     sign_in(client, "1")
     with override_settings(AUTHENTICATION_BACKENDS=["no.such.Backend"]):
         assert client.get("/me").status_code == 200
+
+
+# ── CSRF ─────────────────────────────────────────────────────────────────────────────
+
+
+DOUBLE = pytest.mark.parametrize(
+    "house", [{"csrf": "double-submit"}], indirect=True, ids=["double-submit"]
+)
+WAYS = [
+    ("POST", "urlencoded"),
+    ("POST", "multipart"),
+    ("upload", "multipart"),
+    ("body", "urlencoded"),
+    ("lines", "urlencoded"),
+]
+
+
+@DOUBLE
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("size", [1, 200_000])
+@pytest.mark.parametrize(("way", "encoding"), WAYS)
+def test_a_form_may_carry_the_csrf_token(
+    house: House, kind: Any, size: int, way: str, encoding: str
+) -> None:
+    """The field signs the request in, and the view reads its form as if nobody had."""  # S40
+    client = kind()
+    pair = sign_in(client, "alice")
+    token = house.flow.parts.csrf.make(pair.session_id)
+    value: Any = "x" * size + "dinah"
+    if way == "upload":
+        value = ContentFile(value.encode(), "cat.txt")
+
+    def post(csrf_token: str | None) -> Any:
+        fields: dict[str, Any] = {"csrf_token": csrf_token} if csrf_token is not None else {}
+        fields["name"] = value
+        more: dict[str, Any] = {"headers": {"x-way": way}}
+        if encoding == "urlencoded":
+            more["content_type"] = "application/x-www-form-urlencoded"
+            more["data"] = urlencode(fields)
+        else:
+            more["data"] = fields
+        answer = client.post("/form", **more)
+        return (asyncio.run(answer) if kind is AsyncClient else answer).json()
+
+    assert post(token) == {"who": "alice", "why": None, "said": "dinah"}
+    assert post("no")["why"] == "csrf_token_invalid"
+    assert post(None)["why"] == "csrf_token_missing"
+
+
+@DOUBLE
+@pytest.mark.parametrize(
+    ("taken", "why"), [("body", None), ("POST", None), ("read", "csrf_token_missing")]
+)
+def test_a_middleware_in_front_has_taken_the_body(house: House, taken: str, why: Any) -> None:
+    """What Django has kept of it is looked at; else no token came."""  # S40
+    pair = sign_in(Client(), "alice")
+    token = house.flow.parts.csrf.make(pair.session_id)
+    cookies = f"{ACCESS}={pair.access_token}"
+    request: Any = RequestFactory().post(
+        "/form",
+        urlencode({"csrf_token": token}),
+        content_type="application/x-www-form-urlencoded",
+        headers={"cookie": cookies},
+    )
+    look = getattr(request, taken)
+    if taken == "read":
+        look()
+    JWTMiddleware(lambda _request: HttpResponse())(request)
+    assert get_auth(request).reason == why
 
 
 # ── Responses ────────────────────────────────────────────────────────────────────────

@@ -25,6 +25,7 @@ from ...refusals import Refusal
 from ...request import Request
 from ...showing import credentials
 from ...transport import NOTHING
+from .bodies import peek
 from .configured import configured_auth
 from .responses import answer, fields_of, keep_context, put
 
@@ -104,6 +105,8 @@ class JWTMiddleware:
             query=meta.get("QUERY_STRING", ""),
         )
         asked.scheme = request.scheme or ""
+        if settings.csrf == "double-submit":
+            asked.peek = partial(peek, request)
         return asked
 
     def _leave(

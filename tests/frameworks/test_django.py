@@ -17,17 +17,18 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
+from django.core.handlers.asgi import ASGIRequest
 from django.core.management import call_command
 from django.http import FileResponse, HttpResponse, JsonResponse
 from django.test import RequestFactory, override_settings
 from django.test.client import AsyncClient, Client
 from django.urls import path
-from keychain import private_key, public_pem
+from keychain import jwk, key_for, private_key, public_pem, sign
 from sites.django_site import DOOR
 from stepping import SECRET, House
 from through import AGES, Ask, away, bearer
 
-from jwt_middleware import ConfigurationError, JWTAuth, get_auth
+from jwt_middleware import ConfigurationError, Issuer, JWTAuth, get_auth
 from jwt_middleware.frameworks.django import JWTMiddleware, configured_auth, require_auth
 from jwt_middleware.frameworks.django.users import sign_in
 
@@ -226,6 +227,27 @@ def test_a_user_who_is_not_active(house: House, alice: User) -> None:
         User.objects.update(is_active=True)
 
 
+IDP = key_for("ES256", 30)
+TERMS: Any = {"public_keys": [jwk(IDP, kid="1")], "audience": "us"}
+ISSUERS = [
+    Issuer("https://idp.example", **TERMS),
+    Issuer("https://crm.example", claims=dict, **TERMS),
+]
+
+
+@pytest.mark.parametrize("house", [{"issuers": ISSUERS}], indirect=True, ids=["issuers"])
+@pytest.mark.parametrize(
+    ("issuer", "status"), [("https://idp.example", 302), ("https://crm.example", 200)]
+)
+def test_a_namesake_of_another_issuer(house: House, alice: User, issuer: str, status: int) -> None:
+    """Its subject is nobody's primary key, unless a function of the app has said so."""  # S18
+    members = {"iss": issuer, "aud": "us", "sub": "1", "exp": house.now + 60}
+    token = sign(IDP, members, kid="1")
+    answer = Client().get("/account", headers=dict([bearer(token)]))
+    assert answer.status_code == status
+    assert Client().get("/me", headers=dict([bearer(token)])).json() == {"who": "1"}
+
+
 def test_request_auser(house: House) -> None:
     """``await request.auser()`` answers the same user each time."""
     answer: Any = async_to_sync(AsyncClient().get)("/account_async")
@@ -285,6 +307,24 @@ def test_a_form_may_carry_the_csrf_token(
     assert post(token) == {"who": "alice", "why": None, "said": "dinah"}
     assert post("no")["why"] == "csrf_token_invalid"
     assert post(None)["why"] == "csrf_token_missing"
+
+
+@DOUBLE
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_a_form_in_a_file(house: House, size: int) -> None:
+    """Under an ASGI server the body has come already, and stands in a file."""  # S40
+    pair = sign_in(Client(), "alice")
+    fields = {"csrf_token": house.flow.parts.csrf.make(pair.session_id), "name": "x" * size}
+    body = urlencode(fields).encode()
+    sent = [
+        ("Cookie", f"{ACCESS}={pair.access_token}"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("X-Way", "POST"),
+    ]
+    scope = Ask(method="POST", path="/form", fields=sent).scope()
+    request = ASGIRequest(scope, io.BytesIO(body))
+    answer: Any = JWTMiddleware(form)(request)
+    assert json.loads(answer.content) == {"who": "alice", "why": None, "said": ""}
 
 
 @DOUBLE

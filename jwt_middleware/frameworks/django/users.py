@@ -25,7 +25,7 @@ from django.http import HttpRequest
 from django.test.client import AsyncClient, Client
 from django.utils.functional import SimpleLazyObject
 
-from ...handle import get_auth
+from ...handle import RequestAuth, get_auth
 from ...tokens import TokenPair
 from .configured import configured_auth
 
@@ -40,12 +40,20 @@ class UserMiddleware(AuthenticationMiddleware):
 
         def load() -> AbstractBaseUser | AnonymousUser:
             if not known:
-                known.append(_user(get_auth(request).subject))
+                known.append(_user(_primary_key(get_auth(request))))
             return known[0]
 
         asked: Any = request  # its types know the session's user alone
         asked.user = SimpleLazyObject(load)
         asked.auser = sync_to_async(load)
+
+
+def _primary_key(auth: RequestAuth) -> str | None:
+    """The subject, of which another issuer may have one that is somebody else here: its own
+    counts if the app's function has made it one of ours (`Issuer.claims`)."""
+    issuers = auth.parts.settings.issuers
+    mapped = any(issuer.url == auth.issuer and issuer.claims is not None for issuer in issuers)
+    return auth.subject if auth.issuer is None or mapped else None
 
 
 def _user(subject: str | None) -> AbstractBaseUser | AnonymousUser:

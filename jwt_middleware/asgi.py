@@ -215,14 +215,23 @@ class JWTMiddleware:
                 message = self._with(additions, message, auth.request)
             await send(message)
             if not plain or auth.unconfirmed is not None:
-                await arun(self._flow.settle(auth, self._clock()), self._world)
+                await self._settle(auth)
 
         return send_or_replace
 
     async def _respond(
         self, auth: RequestAuth, status: int | None, headers: list[tuple[str, str]]
     ) -> Additions | Refusal:
-        return await arun(self._flow.respond(auth, status, headers, self._clock()), self._world)
+        now = self._clock()
+        repeated = self._flow.repeat(auth, status, headers, now)
+        if repeated is not None:
+            return repeated
+        return await arun(self._flow.respond(auth, status, headers, now), self._world)
+
+    async def _settle(self, auth: RequestAuth) -> None:
+        now = self._clock()
+        if self._flow.unsettled(auth, now):
+            await arun(self._flow.settle(auth, now), self._world)
 
     def _with(self, additions: Additions, message: Message, request: Request) -> Message:
         headers: Any = message.get("headers", ())

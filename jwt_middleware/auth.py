@@ -94,6 +94,7 @@ class JWTAuth:
             csrf=CsrfPolicy(settings),
             memory=self._memory,
             has_load_claims=load_claims is not None,
+            tell=self._hooks.tell,
         )
         self.flow: Flow = Flow(self._parts)
         self._opening = Lock()

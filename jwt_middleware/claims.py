@@ -48,6 +48,8 @@ class Claims(Mapping[str, Any]):
 
 def copy_json(value: Any) -> Any:
     """A deep copy of what JSON can hold."""
+    if isinstance(value, str):  # most are
+        return value
     if is_object(value):
         return {name: copy_json(member) for name, member in value.items()}
     if is_array(value):

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .errors import JWTMiddlewareError, StoreUnavailable
 
@@ -20,14 +19,16 @@ _logger = logging.getLogger("jwt_middleware")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+_NO_OPTIONS: Mapping[str, Any] = {}
+
+
+class Command(NamedTuple):
     """One question to the world outside: ``port`` is whom to ask, ``verb`` what."""
 
     port: str
     verb: str
     arguments: tuple[Any, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    options: Mapping[str, Any] = _NO_OPTIONS
 
 
 Asks: TypeAlias = Generator[Command, Any, T]

@@ -48,11 +48,15 @@ def advise(text: str) -> None:
     _logger.warning("a request is not signed in, or will not stay so: %s", text)
 
 
+def heard(name: EventName, hook: EventHook | None) -> bool:
+    """Whether an event of that name would reach anybody."""
+    return hook is not None or _logger.isEnabledFor(_level(name))
+
+
 def tell(event: Event, hook: EventHook | None) -> None:
     """Log the event and hand it to the hook, whose failures never reach a request."""
-    level = logging.WARNING if event.name in _LOUD else logging.INFO
     _logger.log(
-        level,
+        _level(event.name),
         "%s (reason=%s, session=%r)",
         event.name,
         event.reason,
@@ -64,3 +68,7 @@ def tell(event: Event, hook: EventHook | None) -> None:
             hook(event)
         except Exception:
             _logger.exception("on_event failed for %s", event.name)
+
+
+def _level(name: EventName) -> int:
+    return logging.WARNING if name in _LOUD else logging.INFO

@@ -2,14 +2,16 @@
 
 A request goes through three steps, none of which does I/O or reads a clock:
 
-* `Flow.glance`, a plain function: a valid token that this process has seen before. It
-  provably asks nothing, because it is no generator.
+* `Flow.glance`, a plain function: a valid token that this process has seen before, or the
+  tokens of a request that it has just reissued. It provably asks nothing, because it is no
+  generator.
 * `Flow.arrive` (phase A): who signs this request? One row is read if the refresh token is
   needed. The verdict is final for the app: a slow endpoint does not make its own user a
   thief.
 * `Flow.respond` (phase B), when the response starts: what may leave? What the app asked
   for is stored; else, if the refresh token signed the request, the row is swapped or read
-  *now*, and only what the presented token would still get now goes out.
+  *now*, and only what the presented token would still get now goes out. (`Flow.repeat`, plain
+  again, repeats an answer that this process has made.)
 
 and, behind the started response, `Flow.settle`: confirming and purging, which nobody waits
 for. The steps ask the world for what they need as commands (see `driver`); an outage
@@ -92,6 +94,7 @@ class Flow:
         self._endpoints = Endpoints(parts, self)
         self._ignored = PathRules(settings.ignore_paths)
         self._ignores_paths = bool(settings.ignore_paths)
+        self._reissues_expired = "expired" in settings.reissue_on
 
     # ── Before the app ───────────────────────────────────────────────────────────
 
@@ -108,7 +111,9 @@ class Flow:
         if token is None or request.path in self._endpoints.paths:
             return None
         access = parts.tokens.verified.get(token)
-        if access is None or now >= access.fresh_until or now >= access.checked_until:
+        if access is None or now >= access.expires_at:
+            return self._sibling(token, request, now)
+        if now >= access.fresh_until or now >= access.checked_until:
             return None
         keys = access.keys
         if keys.version != access.version or now >= keys.due:
@@ -119,6 +124,28 @@ class Flow:
         if access.session_id in memory.ended:
             return None
         auth = RequestAuth(parts, request, now, access)
+        if self._rules is not None and self._unmet(auth) is not None:
+            return None
+        parts.tokens.hits += 1
+        return auth
+
+    def _sibling(self, token: str, request: Request, now: float) -> RequestAuth | None:
+        """The same for a request with the very tokens that another has just been reissued for:
+        all that `arrive` would look at still stands as it stood for that one."""
+        parts = self.parts
+        if request.unsafe or not self._reissues_expired:
+            return None
+        minted = self._reissuer.sibling(token, request, now)
+        if minted is None:
+            return None
+        reissue, keys = minted.reissue, parts.tokens.own_keys
+        access = reissue.expired
+        if access is None or now < access.expires_at or now >= reissue.refresh.expires_at:
+            return None
+        if access.keys is not keys or access.version != keys.version or now >= keys.due:
+            return None
+        auth = RequestAuth(parts, request, now)
+        auth.recall(reissue, minted.claims)
         if self._rules is not None and self._unmet(auth) is not None:
             return None
         parts.tokens.hits += 1
@@ -287,7 +314,7 @@ class Flow:
         if refresh is None or not (early or renewal):
             return
         try:
-            refused = yield from self._sign_in(auth, refresh, presented, renewal=renewal)
+            refused = yield from self._sign_in(auth, refresh, presented, None, renewal=renewal)
         except StoreUnavailable:
             # The valid token needs nobody's word: the request goes on with it.
             yield from hooks.emit(auth.event("store_unavailable"))
@@ -386,7 +413,8 @@ class Flow:
         elif verified.access is not None and not verified.same_session:
             refused = "invalid_token"
         else:
-            refused = yield from self._sign_in(auth, refresh, presented, renewal=renewal)
+            expired = verified.access if verified.access_state == "expired" else None
+            refused = yield from self._sign_in(auth, refresh, presented, expired, renewal=renewal)
         if refused is not None:
             auth.anonymous(refused)
 
@@ -395,6 +423,7 @@ class Flow:
         auth: RequestAuth,
         refresh: RefreshToken,
         presented: PresentedTokens,
+        expired: AccessToken | None,
         *,
         renewal: bool,
     ) -> Asks[str | None]:
@@ -422,7 +451,7 @@ class Flow:
         if not self.parts.tokens.has_required_claims(members):
             return "invalid_token"  # as its access token would be (S47)
         auth.signed_in(Claims(members))
-        auth.reissue = Reissue(row, refresh, session, claims, renewal, presented)
+        auth.reissue = Reissue(row, refresh, session, claims, renewal, presented, expired)
         if row.verdict in (Verdict.ROTATE, Verdict.KEEP) and refresh.generation > 0:
             auth.unconfirmed = (session.id, refresh.generation)
         return None
@@ -447,6 +476,24 @@ class Flow:
 
     # ── When the response starts ─────────────────────────────────────────────────
 
+    def repeat(
+        self, auth: RequestAuth, status: int | None, headers: Headers, now: float
+    ) -> Additions | None:
+        """Phase B at a glance, for a sibling that gets what another was given; None: `respond`
+        has to look. A plain function, too: of the event it tells, nobody waits for an answer."""
+        reissue = auth.reissue
+        if reissue is None or not reissue.remembered or auth.intent is not None:
+            return None
+        if self._muted(auth, status, headers):
+            return None
+        additions = self._reissuer.repeat(auth, reissue, now)
+        if additions is None:
+            return None
+        auth.closed = "started"
+        if auth.csrf_cookie is not None:
+            return self.parts.transport.with_csrf(additions, *auth.csrf_cookie)
+        return additions
+
     def respond(
         self, auth: RequestAuth, status: int | None, headers: Headers, now: float
     ) -> Asks[Additions | Refusal]:
@@ -455,6 +502,9 @@ class Flow:
         ``status`` None: no response leaves that could carry anything (an exception, a
         cancellation, a handshake that is closed). Then no login stands, but a logout does.
         """
+        repeated = self.repeat(auth, status, headers, now)
+        if repeated is not None:
+            return repeated
         auth.closed = "started"
         muted = self._muted(auth, status, headers)
         outcome = yield from self._outcome(auth, status, muted, now)
@@ -497,14 +547,21 @@ class Flow:
             return headers
         return additions.apply(headers)
 
+    def unsettled(self, auth: RequestAuth, now: float) -> bool:
+        """Whether `settle` has anything to do."""
+        memory = self.parts.memory
+        if not memory.store_opened or now < memory.pause_until:
+            return False
+        return auth.unconfirmed is not None or now >= memory.purge_again_at
+
     def settle(self, auth: RequestAuth, now: float) -> Asks[None]:
         """Confirm what the client has shown to hold, and purge now and then.
 
         Nobody waits for this and nobody is told when it fails: it will be tried again.
         """
-        memory = self.parts.memory
-        if not memory.store_opened or now < memory.pause_until:
+        if not self.unsettled(auth, now):
             return
+        memory = self.parts.memory
         try:
             yield from self._confirm(auth, now)
             if now >= memory.purge_again_at:

@@ -7,7 +7,7 @@ here. So a view never touches a cookie, never waits for a store, and the last wo
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -49,6 +49,8 @@ class Parts:
     csrf: CsrfPolicy
     memory: ProcessMemory
     has_load_claims: bool
+    tell: Callable[[EventName, float, str, str], None]
+    """Of an event at a time, with its subject and session id, where a command is not worth it."""
 
     @property
     def stateless(self) -> bool:
@@ -89,6 +91,8 @@ class Reissue:
     renewal: bool
     presented: Presented
     """The tokens as they came."""
+    expired: AccessToken | None = None
+    """The access token among them, if it is authentic and just too old."""
     remembered: bool = False
     """This process has minted the answer for these tokens already, and may give it again."""
 
@@ -399,6 +403,15 @@ class RequestAuth:
         ours = verified.access is None or verified.same_session
         if verified.refresh is not None and verified.refresh_state == "valid" and ours:
             self.carried = verified.refresh.session
+
+    def recall(self, reissue: Reissue, claims: Claims) -> None:
+        """Signed in as another request was that came with the same two tokens."""
+        session_id = reissue.refresh.session_id
+        self.channel = reissue.presented.channel
+        if self.channel is Channel.COOKIES:
+            self.csrf_session = session_id
+        self.presented_sessions = (session_id,)
+        self.claims, self.reissue = claims, reissue
 
     def cookies_of(self, verified: Verified) -> None:
         """Whose cookies these are, for CSRF tokens."""

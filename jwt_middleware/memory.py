@@ -81,6 +81,8 @@ class ProcessMemory:
     """Session id to the newest generation this process has confirmed."""
     minted: Bounded[Any, Any] = field(init=False)
     """The tokens as presented to the answer this process made after its own swap."""
+    siblings: Bounded[str, Any] = field(init=False)
+    """The same answers by the access token as presented, for a glance."""
     updated: Bounded[str, float] = field(init=False)
     """Session id to when this process last changed its claims: what it minted before is stale."""
     store_opened: bool = False
@@ -96,6 +98,7 @@ class ProcessMemory:
     def __post_init__(self) -> None:
         self.confirmed = Bounded(max(self.size, 2))
         self.minted = Bounded(max(self.size, 2))
+        self.siblings = Bounded(max(self.size, 2))
         self.updated = Bounded(max(self.size, 2))
 
     def end(self, session_id: str, reason: str) -> None:

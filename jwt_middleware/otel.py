@@ -162,7 +162,7 @@ class _WatchedFlow(Flow):
     def glance(self, request: Request, now: float) -> RequestAuth | None:
         auth = super().glance(request, now)
         if auth is not None:
-            self._telemetry.decided(auth, "valid", None)
+            self._telemetry.decided(auth, _verdict(auth), None)
         return auth
 
     def arrive(self, request: Request, now: float) -> Asks[Arrival]:

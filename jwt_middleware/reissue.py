@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
+from typing import Any, TypeAlias
 
 from .claims import Claims
 from .driver import Asks
@@ -24,6 +24,13 @@ from .transport import NOTHING, Additions, Channel
 from .transport import Presented as PresentedTokens
 from .world import hooks
 
+Fields: TypeAlias = tuple[str | None, str | None, str | None]
+"""Where the tokens of a request stand: two with the same fields present the same tokens."""
+
+LONGEST_FIELD = 4096
+"""Characters of a Cookie field that are kept to be compared. Most are far shorter; siblings with
+a longer one are looked at in full."""
+
 REPLAY = next(row for row in TABLE if row.verdict is Verdict.REPLAY)
 
 
@@ -34,6 +41,8 @@ class Minted:
     reissue: Reissue
     claims: Claims
     additions: Additions
+    fields: Fields
+    made_at: float
     until: float
 
 
@@ -70,10 +79,6 @@ class Reissuer:
         """What the refresh token that signed this request in is worth now, in tokens."""
         if not reissue.row.verdict.reissues or undeliverable(auth.request, auth.channel):
             return NOTHING  # LATE: its client has, or will ask with, a newer token
-        minted = self.recall(reissue.presented, now) if reissue.remembered else None
-        if minted is not None:
-            yield from hooks.emit(auth.event("replayed", reissue.session.id))
-            return minted.additions
         if reissue.row.verdict is Verdict.ROTATE:
             return (yield from self._rotate(auth, reissue, now))
         session: Session | None
@@ -103,7 +108,7 @@ class Reissuer:
             # Changed since the request arrived: the token shows the row as it is now.
             successor = replace(successor, claims=rotation.session.claims)
             additions = self.deliver(auth, successor, successor.generation, now, with_refresh=True)
-        self._remember(reissue, successor, additions, now)
+        self._remember(auth.request, reissue, successor, additions, now)
         yield from hooks.emit(auth.event("reissued", session.id))
         return additions
 
@@ -184,27 +189,63 @@ class Reissuer:
     # ── What this process has just made ──────────────────────────────────────────
 
     def _remember(
-        self, reissue: Reissue, successor: Session, additions: Additions, now: float
+        self,
+        request: Request,
+        reissue: Reissue,
+        successor: Session,
+        additions: Additions,
+        now: float,
     ) -> None:
         """Siblings with the same two tokens may be served from here for a grace."""
+        if self.parts.settings.check_session != "never":
+            return  # the row is to be asked each time
         proven = reissue.refresh.generation
         members = self.parts.tokens.members(successor, generation=proven, now=now)
         until = now + self.parts.settings.rotation_grace
         minted = Minted(
-            replace(reissue, row=REPLAY, remembered=True), Claims(members), additions, until
+            replace(reissue, row=REPLAY, remembered=True),
+            Claims(members),
+            additions,
+            _fields(request),
+            now,
+            until,
         )
         self.parts.memory.minted.put(reissue.presented, minted)
+        if reissue.expired is not None and len(request.cookie or "") <= LONGEST_FIELD:
+            self.parts.memory.siblings.put(reissue.presented.access or "", minted)
 
     def recall(self, presented: PresentedTokens, now: float) -> Minted | None:
+        """What was made for these tokens, while it may be given again."""
         minted: Minted | None = self.parts.memory.minted.get(presented)
-        if minted is None or now >= minted.until:
-            return None  # from here on another process may rotate again
-        session_id = minted.reissue.session.id
-        if session_id in self.parts.memory.ended or self.parts.settings.check_session != "never":
+        return minted if minted is not None and self._stands(minted, now) else None
+
+    def sibling(self, access: str, request: Request, now: float) -> Minted | None:
+        """The same at a glance, for a request whose fields hold what those of the first did."""
+        minted: Minted | None = self.parts.memory.siblings.get(access)
+        if minted is None or minted.fields != _fields(request):
             return None
+        return minted if self._stands(minted, now) else None
+
+    def _stands(self, minted: Minted, now: float) -> bool:
+        if now >= minted.until:
+            return False  # from here on another process may rotate again
+        session_id = minted.reissue.session.id
+        if session_id in self.parts.memory.ended:
+            return False
         updated_at = self.parts.memory.updated.get(session_id)
-        made_at = minted.until - self.parts.settings.rotation_grace
-        return minted if updated_at is None or updated_at < made_at else None
+        return updated_at is None or updated_at < minted.made_at
+
+    def repeat(self, auth: RequestAuth, reissue: Reissue, now: float) -> Additions | None:
+        """The answer that another request with the same tokens was given, if it stands."""
+        minted = self.recall(reissue.presented, now)
+        if minted is None or undeliverable(auth.request, auth.channel):
+            return None
+        self.parts.tell("replayed", auth.now, reissue.refresh.subject, reissue.session.id)
+        return minted.additions
+
+
+def _fields(request: Request) -> Fields:
+    return (request.authorization, request.refresh, request.cookie)
 
 
 def undeliverable(request: Request, channel: Channel | None) -> bool:

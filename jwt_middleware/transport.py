@@ -35,6 +35,9 @@ _CACHING = frozenset(
         "x-accel-expires",
     )
 )
+_CDN_CACHING = "cdn-cache-control"
+"""Each CDN has a ``…-CDN-Cache-Control`` of its own beside the common one (RFC 9213)."""
+_ALLOWED_ORIGIN = "access-control-allow-origin"
 _HOST = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{0,62}", re.ASCII).fullmatch
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]{1,256}", re.ASCII).fullmatch
 
@@ -88,11 +91,14 @@ class Additions:
     def apply(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """The app's headers with these added. What the app says is kept, but for caching:
         a response that carries tokens is nobody else's (RFC 9111 section 3)."""
-        kept = [(name, value) for name, value in headers if not _concerns_caches(name.lower())]
+        kept = [
+            field
+            for field in headers
+            if (name := field[0].lower()) not in _CACHING and not name.endswith(_CDN_CACHING)
+        ]
         kept.append(("Cache-Control", "no-store"))
         kept.extend(self.fields)
-        cors = any(name.lower() == "access-control-allow-origin" for name, _ in kept)
-        if self.expose and cors:
+        if self.expose and any(name.lower() == _ALLOWED_ORIGIN for name, _ in kept):
             kept = merge_list(kept, "Access-Control-Expose-Headers", self.expose, ",")
         return kept
 
@@ -425,11 +431,6 @@ def merge_list(
             return merged
     merged.append((name, comma.join(values)))
     return merged
-
-
-def _concerns_caches(name: str) -> bool:
-    """Each CDN has a ``…CDN-Cache-Control`` of its own beside the common one (RFC 9213)."""
-    return name in _CACHING or name.endswith("cdn-cache-control")
 
 
 def _parent_domains(host: str | None) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from .bodies import Beginning
 from .driver import Asks, Command
-from .events import Event, EventHook, advise, tell
+from .events import Event, EventHook, EventName, advise, heard, tell
 from .keys import KeySource
 from .request import Request
 from .sessions import Session
@@ -41,6 +41,12 @@ class Hooks:
 
     def advise(self, text: str) -> None:
         advise(text)
+
+    def tell(self, name: EventName, at: float, subject: str, session_id: str) -> None:
+        """The same without a command, for what happens often: an event that reaches nobody is
+        not even made. It neither waits nor fails."""
+        if heard(name, self._on_event):
+            tell(Event(name, at, None, subject, session_id), self._on_event)
 
 
 class _HookVerbs:

@@ -130,7 +130,7 @@ class JWTMiddleware:
                 headers = merge_list(headers, "Vary", vary, ",")
             write = start_response(status, headers, *more)
             if not plain or auth.unconfirmed is not None:
-                run(self._flow.settle(auth, self._clock()), self.auth.world)
+                self._settle(auth)
             return write
 
         begin = start_response if auth.closed == "ignored" else start
@@ -156,8 +156,16 @@ class JWTMiddleware:
     def _respond(
         self, auth: RequestAuth, status: int | None, headers: list[tuple[str, str]]
     ) -> Additions | Refusal:
-        steps = self._flow.respond(auth, status, headers, self._clock())
-        return run(steps, self.auth.world)
+        now = self._clock()
+        repeated = self._flow.repeat(auth, status, headers, now)
+        if repeated is not None:
+            return repeated
+        return run(self._flow.respond(auth, status, headers, now), self.auth.world)
+
+    def _settle(self, auth: RequestAuth) -> None:
+        now = self._clock()
+        if self._flow.unsettled(auth, now):
+            run(self._flow.settle(auth, now), self.auth.world)
 
     def _refuse(
         self, refusal: Refusal, start_response: Callable[..., Any], *exc_info: Any

@@ -98,13 +98,15 @@ def test_requests_are_counted_by_verdict(door: str) -> None:
     told = watched.ask(*by_cookie)
     assert told[verdict] == "refresh"
     assert "jwt_middleware.rotation" in told
+    told = watched.ask(*by_cookie)  # a sibling, at a glance
+    assert told == {verdict: "refresh", "jwt_middleware.rotation": "predecessor"}
     assert watched.counted("requests") == {
         ("valid",): 2,
         ("anonymous",): 1,
         ("refused",): 2,
         ("ignored",): 1,
         ("answered",): 1,
-        ("refresh",): 1,
+        ("refresh",): 2,
     }
     assert watched.counted("refusals") == {("missing",): 1, ("insufficient_role",): 1}
 

@@ -29,9 +29,9 @@ BAR = 0.95
 FLOW_TESTS = """
     tests/flow/test_four_cases.py tests/flow/test_handle.py tests/flow/test_faults.py
     tests/flow/test_check_session.py tests/flow/test_concurrency.py tests/test_process_memory.py
-    tests/test_events.py tests/test_refusals.py tests/flow/test_glance.py tests/test_rules.py
-    tests/test_endpoints.py tests/test_issuers.py tests/doors/test_double_submit.py
-    tests/doors/test_every_event.py
+    tests/test_events.py tests/test_refusals.py tests/flow/test_glance.py
+    tests/flow/test_siblings.py tests/test_rules.py tests/test_endpoints.py tests/test_issuers.py
+    tests/doors/test_double_submit.py tests/doors/test_every_event.py
 """
 TESTS = {
     "rotation": "tests/test_rotation.py tests/flow/test_four_cases.py",

@@ -33,8 +33,9 @@ def keep(folder: Path) -> None:
 def called(caller: Path, arguments: str) -> int:
     """Run the command in the place of the process in ``/proc``."""
     os.environ.clear()
-    pairs = (caller / "environ").read_text("utf-8").split("\0")
-    os.environ.update(pair.split("=", 1) for pair in pairs if pair)
+    variables = (caller / "environ").read_text("utf-8").split("\0")
+    pairs = (variable.partition("=") for variable in variables)
+    os.environ.update({name: value for name, _, value in pairs if name})
     os.chdir(caller / "cwd")
     kept = sys.stdin, sys.stdout, sys.stderr
     try:

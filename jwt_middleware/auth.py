@@ -17,6 +17,7 @@ from .driver import Asks, arun, run
 from .errors import ConfigurationError, SessionsNotStored, StoreUnavailable
 from .events import Event, EventHook
 from .flow import Flow
+from .forks import in_each_child
 from .handle import Parts, checked_subject
 from .issuers import Issuer
 from .keys import FetchKeys, KeySource
@@ -97,12 +98,16 @@ class JWTAuth:
             tell=self._hooks.tell,
         )
         self.flow: Flow = Flow(self._parts)
-        self._opening = Lock()
+        self._begin_again()
+        in_each_child(self._begin_again)
         self._stores: dict[str, SessionStore | AsyncSessionStore] = {}
         self._event_loop_world: EventLoopWorld | None = None
         self.world: SyncWorld = SyncWorld(
             store=self._sync_store, hooks=self._port_of_hooks, keys=KeyRefresher, bodies=Bodies
         )
+
+    def _begin_again(self) -> None:
+        self._opening = Lock()
 
     @property
     def cache_info(self) -> CacheInfo:

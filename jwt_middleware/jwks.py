@@ -20,17 +20,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from math import inf
 from threading import Lock, Thread
-from weakref import WeakSet
 
 from .errors import KeysNotFetched
+from .forks import in_each_child
 from .jwk import read_set
 from .keys import ASYMMETRIC, Fetched, FetchKeys, Key, KeySet
 from .setting_kinds import Unfit
@@ -109,7 +107,7 @@ class RemoteKeySet:
         """Whether the last look ended within anybody's patience; else nobody waits again."""
         self._failing = False
         self._lock = Lock()
-        _every.add(self)
+        in_each_child(self.begin_again)
 
     def find(self, kid: str | None, algorithm: object, /) -> Key | None:
         return self._keys.find(kid, algorithm)
@@ -267,15 +265,3 @@ class RemoteKeySet:
 def _known_by(keys: Sequence[Key]) -> list[object]:
     """What makes one set equal to another."""
     return [(key.kid, key.algorithm, key.public) for key in keys]
-
-
-_every: WeakSet[RemoteKeySet] = WeakSet()
-
-
-def _after_fork() -> None:
-    for keys in _every:
-        keys.begin_again()
-
-
-if sys.platform != "win32":  # pragma: no branch
-    os.register_at_fork(after_in_child=_after_fork)

@@ -17,6 +17,7 @@ from threading import Lock
 from typing import Any, TypeAlias, cast
 
 from .errors import ConfigurationError
+from .forks import in_each_child
 from .keys import ASYMMETRIC, Key, KeySet
 from .setting_kinds import Unfit
 
@@ -171,6 +172,13 @@ class FileKeys:
         self._keys = make(texts)
         self._broken = False
         self._looking = Lock()
+        in_each_child(self._begin_again)
+
+    def _begin_again(self) -> None:
+        """In a forked child: the parent may have been stopped in the midst of a look."""
+        self._looking = Lock()
+        self._texts = ()
+        self.version += 1
 
     @property
     def keys(self) -> tuple[Key, ...]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from .forks import in_each_child
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -36,12 +38,16 @@ class Bounded(Generic[K, V]):
     it has been forgotten.
     """
 
-    __slots__ = ("_half", "_lock", "_old", "_young")
+    __slots__ = ("__weakref__", "_half", "_lock", "_old", "_young")
 
     def __init__(self, size: int) -> None:
         self._half = size // 2
         self._young: dict[K, V] = {}
         self._old: dict[K, V] = {}
+        self._begin_again()
+        in_each_child(self._begin_again)
+
+    def _begin_again(self) -> None:
         self._lock = Lock()
 
     def get(self, key: K) -> V | None:
@@ -70,7 +76,7 @@ class CacheInfo(NamedTuple):
     """Tokens that are remembered now."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class ProcessMemory:
     """The memory of one `JWTAuth` in one process."""
 
@@ -100,6 +106,10 @@ class ProcessMemory:
         self.minted = Bounded(max(self.size, 2))
         self.siblings = Bounded(max(self.size, 2))
         self.updated = Bounded(max(self.size, 2))
+        in_each_child(self._begin_again)
+
+    def _begin_again(self) -> None:
+        self._lock = Lock()
 
     def end(self, session_id: str, reason: str) -> None:
         """Remember an end. A plain dict, since every request with a known token looks here."""

@@ -22,6 +22,7 @@ PACKAGE = ROOT / "jwt_middleware"
 FLOORS: list[dict[str, str]] = [
     {
         "errors": "The tree of everything that can go wrong; it knows nobody.",
+        "forks": "What a forked child begins anew.",
     },
     {
         "driver": "Commands, and the two loops that run a decision against the world.",

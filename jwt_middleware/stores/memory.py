@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 from threading import Lock
 from typing import Any, ClassVar, NamedTuple
 
+from jwt_middleware.forks import in_each_child
 from jwt_middleware.sessions import Rotation, Session
 
 
@@ -53,13 +54,17 @@ class MemorySessionStore:
     """The verbs quick enough to be called straight on an event loop."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._begin_again()
+        in_each_child(self._begin_again)
         self._sessions: dict[str, Session] = {}
         self._epochs: dict[str, _Epoch] = {}
         # So that no verb walks over all sessions: an event loop would stand still meanwhile.
         self._ids: dict[str, dict[str, None]] = {}
         self._ends: list[tuple[float, str]] = []
         self._epoch_ends: list[tuple[float, str]] = []
+
+    def _begin_again(self) -> None:
+        self._lock = Lock()
 
     def create(self, session: Session, *, ends: Sequence[str] = (), now: float) -> Session:
         with self._lock:

@@ -138,7 +138,8 @@ class JWTMiddleware:
     async def _connect(self, auth: RequestAuth, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a connection that may be closed before the app is done with it."""
         world, clock = self._world, self._clock
-        socket = Socket(auth, receive, send, world=world, clock=clock, pause=self._pause)
+        pause, closed = self._pause, self._flow.closed
+        socket = Socket(auth, receive, send, world=world, clock=clock, pause=pause, closed=closed)
         try:
             await self.app(scope, socket.receive, self._sender(auth, scope, socket.send))
         except SocketClosed as closed:

@@ -539,6 +539,9 @@ class Flow:
             return True
         return self.parts.transport.sends_tokens(headers)
 
+    def closed(self, auth: RequestAuth) -> None:
+        """An open connection was closed in the app's place; ``auth.reason`` says why."""
+
     # ── Behind the started response ──────────────────────────────────────────────
 
     def merge(self, additions: Additions, headers: Headers) -> Headers:

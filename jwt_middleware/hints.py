@@ -240,9 +240,9 @@ def _by_browser(request: Request) -> bool:
 
 def _came_by_plain_http(request: Request, by_browser: bool) -> bool:
     """As far as the request tells. Browsers tell nothing of Sec-Fetch to where there is no https,
-    and treat this machine as if there were."""
-    host = request.header("host") or ""
-    if request.scheme in ("https", "wss") or _LOOPBACK(host):
+    and treat this machine as if there were. Who sends no Host is no browser, but a test."""
+    host = request.header("host")
+    if not host or request.scheme in ("https", "wss") or _LOOPBACK(host):
         return False
     forwarded = request.header("x-forwarded-proto")  # the client's own hop stands first
     if forwarded is not None:

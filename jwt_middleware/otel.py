@@ -78,6 +78,9 @@ class Telemetry:
         self._events = meter.create_counter(
             "jwt_middleware.events", "{event}", "Security events, by name and reason"
         )
+        self._closings = meter.create_counter(
+            "jwt_middleware.closings", "{connection}", "Open WebSockets that were closed, by reason"
+        )
         self._key_fetches = meter.create_counter(
             "jwt_middleware.key_fetches", "{fetch}", "Times an issuer was asked for its keys"
         )
@@ -135,6 +138,11 @@ class Telemetry:
             span.set_attribute("jwt_middleware.rotation", auth.reissue.row.name)
         span.set_attributes(self._identity(auth))
 
+    def closed(self, reason: str | None) -> None:
+        """Count an open connection that had to end, and tell its span."""
+        self._closings.add(1, {"reason": reason or "unknown"})
+        trace.get_current_span().set_attribute("jwt_middleware.closed", reason or "unknown")
+
     def _identity(self, auth: RequestAuth) -> Mapping[str, str]:
         """Who it is, as far as the app has asked for it."""
         attributes: dict[str, str] = {}
@@ -177,6 +185,9 @@ class _WatchedFlow(Flow):
                 reason = reason if unmet is None else unmet.reason
         self._telemetry.decided(auth, verdict, reason)
         return arrival
+
+    def closed(self, auth: RequestAuth) -> None:
+        self._telemetry.closed(auth.reason)
 
 
 def _verdict(auth: RequestAuth) -> str:

@@ -46,6 +46,7 @@ class Socket:
         world: AsyncWorld,
         clock: Callable[[], float],
         pause: Pause,
+        closed: Callable[[RequestAuth], None],
     ) -> None:
         self._auth = auth
         self._receive = receive
@@ -53,6 +54,8 @@ class Socket:
         self._world = world
         self._clock = clock
         self._pause = pause
+        self._closed = closed
+        """Told when we have closed the connection."""
         self._woken = Event()
         """Set when this process has seen the session end."""
         self._watcher: Task[None] | None = None
@@ -147,6 +150,7 @@ class Socket:
         close = {"type": "websocket.close", "code": ending.code, "reason": ending.text}
         with suppress(OSError):  # the client has gone meanwhile
             await self._send(close)
+        self._closed(self._auth)
 
     # The world of the decision: time is ours to tell, the rest is as for any request.
 

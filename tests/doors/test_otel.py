@@ -1,9 +1,12 @@
-"""What OpenTelemetry is told, by its own SDK: counts and span attributes, through both doors."""
+"""What OpenTelemetry is told, by its own SDK: counts and span attributes, through both doors and
+for open WebSockets. (Of Django's door: tests/frameworks/test_django_otel.py.)"""
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from stepping import House
+from test_open_sockets import LIFE, Echo, Wire, connection, until
 from through import AGES, Ask, Fields, Through, away, bearer, cookie
 
 from jwt_middleware import ConfigurationError, Rule
@@ -63,6 +67,19 @@ class Watched:
             if metric.name == f"jwt_middleware.{name}"
             for point in metric.data.data_points
         }
+
+    async def connected(
+        self, *, signed_in: bool = True, ends: Callable[[Wire], Awaitable[None]] | None = None
+    ) -> dict[str, Any]:
+        """A WebSocket inside a server's span, until it is ended; the attributes of that span."""
+        self._spans.clear()
+        with self._tracer.start_as_current_span("GET /"):
+            async with connection(self.house, Echo(), signed_in=signed_in) as wire:
+                if ends is not None:
+                    await ends(wire)
+                    await until(lambda: wire.task is not None and wire.task.done())
+        (span,) = self._spans.get_finished_spans()
+        return dict(span.attributes or {})
 
 
 def signed_in(house: House) -> tuple[Fields, Fields]:
@@ -212,6 +229,68 @@ def test_fetches_of_keys_are_counted() -> None:
     with pytest.raises(OSError, match="away"):
         counted("https://a.example", "1")
     assert watched.counted("key_fetches") == {("fetched",): 1, ("unchanged",): 1, ("failed",): 1}
+
+
+# ── WebSockets ───────────────────────────────────────────────────────────────────
+
+
+async def token_ends(wire: Wire) -> None:
+    await wire.pass_time(LIFE)
+
+
+async def session_ends(wire: Wire) -> None:
+    await asyncio.to_thread(wire.house.auth.revoke, wire.session_id)
+
+
+async def store_is_away(wire: Wire) -> None:
+    away(wire.house, "load")
+    await wire.pass_time(60)
+
+
+CLOSED: dict[str, tuple[Callable[[Wire], Awaitable[None]], dict[str, Any]]] = {
+    "expired": (token_ends, {}),
+    "revoked": (session_ends, {}),
+    "store_unavailable": (store_is_away, {"check_session": 60}),
+}
+
+
+@pytest.mark.parametrize("reason", CLOSED)
+def test_an_open_connection_that_has_to_end(reason: str) -> None:
+    """It was one request; that it was closed is counted, with the reason, and on its span."""
+    ends, settings = CLOSED[reason]
+    watched = Watched("asgi", House(**settings))
+    told = asyncio.run(watched.connected(ends=ends))
+    assert told == {"jwt_middleware.verdict": "valid", "jwt_middleware.closed": reason}
+    assert watched.counted("requests") == {("valid",): 1}
+    assert watched.counted("closings") == {(reason,): 1}
+
+
+def test_a_connection_that_ends_by_itself() -> None:
+    """One that its client leaves was not closed, whoever it was."""
+    watched = Watched("asgi", House())
+    assert asyncio.run(watched.connected()) == {"jwt_middleware.verdict": "valid"}
+    assert asyncio.run(watched.connected(signed_in=False)) == {
+        "jwt_middleware.verdict": "anonymous",
+        "jwt_middleware.reason": "missing",
+    }
+    assert watched.counted("requests") == {("valid",): 1, ("anonymous",): 1}
+    assert watched.counted("closings") == {}
+
+
+def test_a_handshake_that_is_refused() -> None:
+    """It counts like any request that does not reach the app."""
+    house = House(required=True)
+    watched = Watched("asgi", house)
+
+    async def test() -> None:
+        with watched._tracer.start_as_current_span("GET /"):
+            wire = Wire(house, Echo())
+            await wire.open()
+            assert wire.kinds == ["close"]
+
+    asyncio.run(test())
+    assert watched.counted("refusals") == {("missing",): 1}
+    assert watched.counted("closings") == {}
 
 
 def test_nothing_is_counted_twice() -> None:

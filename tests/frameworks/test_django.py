@@ -195,6 +195,25 @@ def test_the_token_a_view_is_shown(house: House, kind: Any) -> None:
     assert fresh != field
 
 
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_first_mistakes_are_noticed_here_as_well(
+    house: House, kind: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cookies that go out by plain http are warned of, and by https they are not."""
+    fetch(kind(), "/login", headers={"host": "testserver"}, secure=True)
+    assert "plain http" not in caplog.text
+    fetch(kind(), "/login", headers={"host": "testserver"})
+    assert "it came by plain http" in caplog.text
+
+
+def test_django_s_own_test_client_is_not_warned(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It sends no Host, and keeps Secure cookies over http."""
+    fetch(Client(), "/login")
+    assert "plain http" not in caplog.text
+
+
 # ── Users ────────────────────────────────────────────────────────────────────────────
 
 

@@ -5,7 +5,7 @@ PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
 WORKERS ?= auto
-TARGETS ?= tokens fields doors settings
+TARGETS ?= tokens nested fields doors settings
 SECONDS ?= 600
 FILES ?=
 

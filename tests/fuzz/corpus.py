@@ -21,6 +21,12 @@ WORDS: dict[str, list[str]] = {
         *'"\\ud800" "\\ud83d\\ude00" [[[[[[[[ {"a":{"a": , : {} [] =='.split(),
         *"eyJhbGciOiJIUzI1NiJ9 e30 \x00 \xef\xbb\xbf \xed\xa0\x80".split(" "),
     ],
+    "nested": [
+        *'{"alg":"dir","enc":"A256GCM","cty":"JWT","kid":" "A256KW" "DEF" "zip": "crit":'.split(),
+        *'{"alg":"HS256","typ":"at+jwt"} {"sub":"alice","exp":1800000600} "rt+jwt"'.split(),
+        *'"sid": "gen": "ses": "iss": "https://other.example" "EdDSA" "p2c": "epk":'.split(),
+        *["\x00", ".", "..", "eyJhbGciOiJkaXIi", "="],
+    ],
     "fields": [
         *"Bearer bearer JWT Basic __Host-access_token= __Host-refresh_token= a= aa= r=".split(),
         *["a.b=", "Bearer ", "; ", ";", ", ", ",", "\t", " \t", "=", "==", '"', "\x00", "\xa0"],

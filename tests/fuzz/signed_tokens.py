@@ -106,13 +106,13 @@ def fuzz(data: bytes) -> None:
         trust._headers.clear()
     new = tokens.verify(token, token, now=NOW)
     known = tokens.verify(token, token, now=NOW)  # its header trusted, itself remembered
-    assert _told(new) == _told(known), f"{token} is judged otherwise the second time"
+    assert told(new) == told(known), f"{token} is judged otherwise the second time"
     assert new.access is None or new.refresh is None, f"{token} is of both kinds"
     if new.access is not None:
-        claims = _authentic(token, READERS[number][1])
+        claims = authentic(token, READERS[number][1])
         assert dict(new.access.claims) == claims, f"{token} is shown as {new.access.claims}"
     if new.refresh is not None:
-        claims = _authentic(token, REFRESH_SIGNERS)
+        claims = authentic(token, REFRESH_SIGNERS)
         assert new.refresh.subject == claims["sub"]
         assert new.refresh.session_id == claims["sid"]
     # PyJWT is slow: of what is refused, one in sixteen is shown to it.
@@ -121,12 +121,12 @@ def fuzz(data: bytes) -> None:
         compare(token, EXPECTATIONS[number])
 
 
-def _told(found: Verified) -> Any:
+def told(found: Verified) -> Any:
     subject = None if found.access is None else found.access.subject
     return found.access_state, subject, found.refresh_state, found.refresh
 
 
-def _authentic(token: str, signers: list[Signer]) -> dict[str, Any]:
+def authentic(token: str, signers: list[Signer]) -> dict[str, Any]:
     """The claims as PyJWT reads them with one of the keys; fails if none of them signed it."""
     for key, algorithm, issuer in signers:
         try:

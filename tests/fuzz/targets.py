@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import both_doors
+import nested_tokens
 import request_fields
 import setting_values
 import signed_tokens
@@ -13,6 +14,7 @@ from verifiers import stopped_clocks
 
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "tokens": signed_tokens.fuzz,
+    "nested": nested_tokens.fuzz,
     "fields": request_fields.fuzz,
     "doors": both_doors.agree,
     "settings": setting_values.fuzz,

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Protocol, TypeAlias
 
-from jwt.algorithms import Algorithm, get_default_algorithms
-
 from .errors import ConfigurationError
 from .jws import encode_segment
 
@@ -36,6 +34,33 @@ HASH_BYTES: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
 """The shortest secret of each algorithm, in bytes (RFC 7518 section 3.2)."""
 
 
+class Primitive(Protocol):
+    """What an algorithm does with its keys."""
+
+    def sign(self, msg: bytes, key: Any) -> bytes: ...
+
+    def verify(self, msg: bytes, key: Any, sig: bytes) -> bool: ...
+
+
+class SecretHash:
+    """HS256 and its two relatives (RFC 7518 section 3.2).
+
+    By the standard library alone: a process without public keys loads no PyJWT and no
+    ``cryptography``, which are most of the time that a start takes.
+    """
+
+    __slots__ = ("_hash",)
+
+    def __init__(self, algorithm: str) -> None:
+        self._hash = f"sha{algorithm[2:]}"
+
+    def sign(self, msg: bytes, key: bytes) -> bytes:
+        return hmac.digest(key, msg, self._hash)
+
+    def verify(self, msg: bytes, key: bytes, sig: bytes) -> bool:
+        return hmac.compare_digest(hmac.digest(key, msg, self._hash), sig)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Key:
     """A key that is ready to verify with its one algorithm, and perhaps to sign."""
@@ -44,7 +69,7 @@ class Key:
     algorithm: str
     _material: Any = field(repr=False)
     """What verifies: the secret, or the public key."""
-    _primitive: Algorithm = field(repr=False)
+    _primitive: Primitive = field(repr=False)
     _private: Any = field(default=None, repr=False)
     """What signs, where that is something else than what verifies."""
     public: Mapping[str, str] | None = field(default=None, repr=False)
@@ -210,6 +235,5 @@ def derive(secret: bytes, purpose: str) -> bytes:
 
 
 def _hmac_key(secret: bytes, algorithm: str, purpose: str) -> Key:
-    primitive = get_default_algorithms()[algorithm]
     kid = encode_segment(derive(secret, f"{purpose} kid")[:6])
-    return Key(kid, algorithm, primitive.prepare_key(secret), primitive)
+    return Key(kid, algorithm, secret, SecretHash(algorithm))

@@ -11,8 +11,6 @@ import json
 from collections.abc import Iterable
 from hashlib import sha256
 
-from werkzeug.http import parse_etags
-
 from .jws import encode_segment
 from .keys import Key
 from .refusals import Refusal
@@ -29,6 +27,9 @@ JWK_SET = "application/jwk-set+json"
 def published(keys: Iterable[Key], request: Request) -> Refusal:
     """The answer to whoever asks for the keys; 304 if they are known already (RFC 9110
     section 13.1.2)."""
+    # Here, not above: only who publishes keys needs it.
+    from werkzeug.http import parse_etags
+
     body = json.dumps({"keys": [dict(key.public) for key in keys if key.public]}).encode("ascii")
     tag = encode_segment(sha256(body).digest()[:16])
     validators = (("ETag", f'"{tag}"'), ("Cache-Control", f"public, max-age={MAX_AGE}"))

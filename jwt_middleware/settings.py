@@ -8,7 +8,6 @@ the rules below, and everything that is wrong is reported at once.
 
 from __future__ import annotations
 
-import difflib
 import hmac
 import json
 import os
@@ -754,6 +753,8 @@ def _unknown_in(source: Mapping[str, object], prefix: str) -> dict[str, _Given]:
 
 def _unknown(name: str, given: _Given) -> str:
     """The fault for a name that is no setting, with the nearest one that is."""
+    import difflib  # only for whoever made a mistake
+
     nearest = difflib.get_close_matches(name.removeprefix(given.prefix).lower(), list(_FIELDS), n=1)
     hint = "; see the list of settings"
     if nearest:

@@ -6,7 +6,6 @@ no meaning here. What is left out has the value it had there: no lifetime grows 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
@@ -134,6 +133,8 @@ def _is(value: object, harmless: object) -> bool:
 
 
 def _unknown(name: str) -> str:
+    import difflib  # only for whoever made a mistake
+
     near = difflib.get_close_matches(name, sorted(KNOWN), n=1)
     return f"{name}: simplejwt has no such setting" + (f"; did you mean {near[0]}?" if near else "")
 

@@ -296,14 +296,35 @@ def test_nothing_optional_is_loaded(module: str) -> None:
     """Importing the face or a door loads no store, no framework and no other distribution."""
     loaded = loaded_by(module)
     tops = {name.partition(".")[0] for name in loaded}
-    # What PyJWT and Werkzeug load for themselves (cryptography, if there is one) is theirs.
-    theirs = {name.partition(".")[0] for name in loaded_by("jwt") | loaded_by("werkzeug")}
-    assert tops - sys.stdlib_module_names - theirs <= {"jwt_middleware", "asgiref"}
+    assert tops - sys.stdlib_module_names <= {"jwt_middleware", "asgiref"}
     assert "sqlite3" not in tops
     assert {f"jwt_middleware.{plug}" for plug in PLUGS} & loaded == set()
-    assert "argparse" not in tops - theirs
+    assert "argparse" not in tops
+    assert tops & {"jwt", "werkzeug", "cryptography"} == set()
     if module.endswith(".wsgi"):
         assert tops & {"asyncio", "asgiref"} == set()
+
+
+@pytest.mark.parametrize(
+    ("settings", "loaded"),
+    [
+        ("token_location='headers'", set[str]()),
+        ("token_location='cookies'", {"werkzeug"}),
+    ],
+)
+def test_what_is_loaded_is_needed(settings: str, loaded: set[str]) -> None:
+    """A configuration loads what it needs at once, before a server forks; by secrets alone that
+    is no PyJWT, and without cookies no Werkzeug."""
+    code = (
+        "import sys; from jwt_middleware.wsgi import JWTMiddleware; "
+        f"JWTMiddleware(None, secret_key='x' * 32, session_store='memory://', {settings}); "
+        "print(*{'jwt', 'werkzeug', 'cryptography'} & set(sys.modules))"
+    )
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
+    answer = subprocess.check_output(
+        [sys.executable, "-c", code], cwd=ROOT, env=environ, text=True, timeout=60
+    )
+    assert set(answer.split()) == loaded
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

@@ -11,6 +11,7 @@ from forging import make_settings
 from hypothesis import given
 from hypothesis import strategies as st
 from stepping import make_request
+from werkzeug.http import dump_cookie
 from werkzeug.sansio.http import parse_cookie
 
 from jwt_middleware.errors import DuplicateCookie, InvalidRequest, TokenTooLarge
@@ -1165,3 +1166,50 @@ def test_a_list_in_two_fields(second: str) -> None:
 def test_nothing_shows_a_token(value: object) -> None:
     """No repr of what carries tokens shows one: reprs end up in logs and error reports."""  # S53
     assert "secret" not in repr(value)
+
+
+@pytest.mark.parametrize("max_age", [None, 1, 86_399.9, 0.5])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"cookie_secure": False, "cookie_samesite": "Strict", "csrf": "double-submit"},
+        {"cookie_domain": "example.com", "cookie_path": "/a path"},
+        {"cookie_httponly": False, "cookie_samesite": "None", "cookie_partitioned": True},
+        {"refresh_cookie_path": "/refresh", "refresh_path": "/refresh", "csrf": "double-submit"},
+    ],
+)
+def test_cookies_are_written_as_werkzeug_writes_them(
+    settings: dict[str, Any], max_age: float | None
+) -> None:
+    """To the letter, whatever the attributes, for each of our cookies."""
+    configured = make_settings(**settings)
+    transport = Transport(configured)
+    csrf = "t0k_en-" if configured.csrf == "double-submit" else None
+    additions = transport.deliver(
+        Channel.COOKIES, access="a.b-c_d.e", refresh="r.s.t", max_age=max_age, claims={}, csrf=csrf
+    )
+    sent = {
+        configured.access_cookie: "a.b-c_d.e",
+        configured.refresh_cookie: "r.s.t",
+        **({configured.csrf_cookie: csrf} if csrf else {}),
+    }
+    own_path = {configured.refresh_cookie: configured.refresh_cookie_path}
+    assert additions.fields == [
+        (
+            "Set-Cookie",
+            dump_cookie(
+                name,
+                value,
+                max_age=None if max_age is None else int(max_age),
+                path=own_path.get(name) or configured.cookie_path,
+                domain=configured.cookie_domain,
+                secure=configured.cookie_secure,
+                httponly=configured.cookie_httponly and value != csrf,
+                samesite=configured.cookie_samesite,
+                partitioned=configured.cookie_partitioned,
+                sync_expires=False,
+            ),
+        )
+        for name, value in sent.items()
+    ]

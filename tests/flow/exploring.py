@@ -88,10 +88,8 @@ class PlainTokens(Tokens):
 class PlainTransport(Transport):
     """The real one, but for the attributes of a cookie."""
 
-    def _set_cookie(
-        self, name: str, value: str, max_age: float | None, **attributes: Any
-    ) -> tuple[str, str]:
-        return ("Set-Cookie", f"{name}={value}")
+    def _token_cookie(self, name: str, token: str, max_age: float | None) -> tuple[str, str]:
+        return ("Set-Cookie", f"{name}={token}")
 
 
 def generation_of(token: str) -> int:

@@ -43,6 +43,9 @@ class Hint(NamedTuple):
     """For the client that is refused: fixed ASCII, nothing that came is echoed."""
 
 
+MAX_COOKIES = 50
+"""Cookies of a request that are looked at: each may cost a look at a token's header."""
+
 _PREFIX = re.compile(r"__(host-http|host|http|secure)-", re.IGNORECASE)
 _NAME = re.compile(r"[\w.-]{1,64}", re.ASCII).fullmatch
 _ORIGIN = re.compile(r"https?://[\w.:\[\]-]{1,255}", re.ASCII).fullmatch
@@ -118,7 +121,7 @@ class Hints:
         field = request.cookie
         if field is None or not (needed or self._by_cookie) or not self._worth_a_look(field):
             return
-        pairs = (one.strip(" \t").partition("=") for one in field.split(";"))
+        pairs = (one.strip(" \t").partition("=") for one in field.split(";")[:MAX_COOKIES])
         name = next((name for name, _, value in pairs if self._is_token(name, value)), None)
         if name is None:
             return

@@ -169,8 +169,18 @@ def test_cookies_of_others(door: str, field: str, log: pytest.LogCaptureFixture)
     assert told(log) == []
 
 
+def test_many_cookies(door: str, log: pytest.LogCaptureFixture) -> None:
+    """The first fifty cookies are looked at, and no more: a request must not cost what it likes."""
+    # S13
+    for before, warnings in ((49, 1), (50, 0)):
+        log.clear()
+        field = "; ".join([f"c{number}=eyJ" for number in range(before)] + ["access_token=x"])
+        Through(House()).ask(door, Ask(fields=[("Cookie", field)]))
+        assert len(told(log)) == warnings
+
+
 def test_a_name_that_cannot_be_shown(door: str, log: pytest.LogCaptureFixture) -> None:
-    """A cookie's name is shown only if it is a plain one, and no token."""
+    """A cookie's name is shown only if it is a plain one, and no token."""  # S53
     for name in ("a\x1b[31m", "eyJhbGciOi", "n" * 65):
         Through(House()).ask(door, Ask(fields=[("Cookie", f"{name}={a_token()}")]))
     assert ["the cookie (a name that is not shown)" in one for one in told(log)] == [True] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable
@@ -28,5 +29,7 @@ def after_fork() -> None:
             begin_again()
 
 
+# Before the interpreter takes itself apart, and with it what a weak reference calls back.
+atexit.register(_methods.clear)
 if sys.platform != "win32":  # pragma: no branch
     os.register_at_fork(after_in_child=after_fork)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,3 +103,15 @@ def test_what_is_gone_is_forgotten() -> None:
         forks.after_fork()
     finally:
         del forks._methods[0]
+
+
+def test_a_process_ends_without_a_word() -> None:
+    """Whoever holds a `JWTAuth` until the end of the process is told nothing by it."""
+    code = (
+        "from jwt_middleware import JWTAuth; "
+        "auth = JWTAuth(secret_key='x' * 40, session_store='memory://')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""

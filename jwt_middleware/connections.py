@@ -70,9 +70,11 @@ def watch(auth: RequestAuth) -> Asks[Ending]:
 
 
 def _end(auth: RequestAuth) -> float:
-    settings = auth.parts.settings
+    settings, access = auth.parts.settings, auth.access
     if auth.claims is None or not settings.websocket_close_on_expiry:
         return inf
+    if access is not None and access.claims is auth.claims:
+        return access.expires_at  # one of former times has a date beside its own
     end: float = auth.claims["exp"] + settings.leeway
     return end
 

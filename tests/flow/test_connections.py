@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from datetime import UTC, datetime
 from math import inf
 from typing import Any
 
 import pytest
-from forging import NOW
+from forging import NOW, OLD_SECRET, forge
 from keychain import key_for, public_pem, sign
 from stepping import START, Browser, House, make_request
 
-from jwt_middleware import Issuer
+from jwt_middleware import Issuer, LegacyTokens
 from jwt_middleware.connections import CHECK_EVERY, Ending, watch, watched
 from jwt_middleware.driver import Command
 from jwt_middleware.errors import StoreUnavailable
@@ -263,3 +264,17 @@ def test_a_token_of_another_issuer() -> None:
         assert watched(auth) is closes
         if closes:
             assert Watched(house, auth).until == NOW + 600
+
+
+def test_a_token_of_former_times() -> None:
+    """The connection ends on the date after which none of them counts, however long it would
+    live."""
+    # S50
+    until = datetime.fromtimestamp(NOW + 300, UTC)
+    terms = LegacyTokens.flask_jwt_extended(secret=OLD_SECRET, until=until)
+    members = {"sub": "alice", "type": "access", "exp": NOW + 600}
+    token = forge({"alg": "HS256", "typ": "JWT"}, members, secret=OLD_SECRET)
+    house = House(legacy_tokens=terms, leeway=60)
+    request = make_request(authorization=f"Bearer {token}", websocket=True)
+    auth = house.run(house.flow.arrive(request, house.now)).auth
+    assert Watched(house, auth).until == NOW + 300

@@ -17,7 +17,7 @@ from .bodies import peek_input
 from .driver import run
 from .environ import environ_header, environ_key, replace_header
 from .events import EventHook
-from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current, serving
+from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current
 from .keys import FetchKeys
 from .refusals import Refusal
 from .request import Request
@@ -71,7 +71,6 @@ class JWTMiddleware:
             environ.get(self._header_key),
             environ.get(self._refresh_key),
             environ.get("HTTP_COOKIE"),
-            # A copy: the environ is going to hold the handle, which holds this.
             # A copy: the environ is going to hold the handle, which holds this, and a ring of
             # objects is freed late.
             partial(environ_header, environ.copy()),
@@ -146,7 +145,9 @@ class JWTMiddleware:
         # Content-Length and sendfile survive.
         if refusal is None and (type(body) in _COMPLETE or _is_wrapped_file(body, environ)):
             return body
-        return _Body(body, auth, lambda: refusal, self._abandon)
+        if auth.closed is not None and refusal is None:
+            return _Body(body, auth)
+        return _LateBody(body, auth, lambda: refusal, self._abandon)
 
     def _abandon(self, auth: RequestAuth) -> None:
         """An exception escapes before the response started: a logout is stored all the same."""
@@ -178,11 +179,45 @@ class JWTMiddleware:
 
 
 class _Body:
-    """The app's lazy body, each step of it in the context of its request.
+    """The app's lazy body, each step of it in the context of its request."""
 
-    A generator app calls ``start_response`` late, on its first step: if that found that a
-    login or logout could not be stored, the refusal takes the place of what it yields.
+    __slots__ = ("_auth", "_body")
+
+    def __init__(self, body: Iterable[bytes], auth: RequestAuth) -> None:
+        self._body = body
+        self._auth = auth
+
+    def __iter__(self) -> Iterator[bytes]:
+        auth, chunks = self._auth, iter(self._body)
+        while True:
+            # Step by step, since a server may interleave the bodies of several requests.
+            reset = current.set(auth)
+            try:
+                chunk = next(chunks, _END)
+            finally:
+                current.reset(reset)
+            if chunk is _END:
+                return
+            yield chunk
+
+    def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            reset = current.set(self._auth)
+            try:
+                close()
+            finally:
+                current.reset(reset)
+
+
+class _LateBody(_Body):
+    """The body of a response that has not started yet.
+
+    A generator app calls ``start_response`` on its first step: if that found that a login or
+    logout could not be stored, the refusal takes the place of what it yields.
     """
+
+    __slots__ = ("_abandon", "_refusal")
 
     def __init__(
         self,
@@ -191,40 +226,28 @@ class _Body:
         refusal: Callable[[], Refusal | None],
         abandon: Callable[[RequestAuth], None],
     ) -> None:
-        self._body = body
-        self._auth = auth
+        super().__init__(body, auth)
         self._refusal = refusal
         self._abandon = abandon
 
     def __iter__(self) -> Iterator[bytes]:
-        auth, refusal = self._auth, self._refusal
-        if refusal() is None:
-            chunks = iter(self._body)
-            while True:
-                # Step by step, since a server may interleave the bodies of several requests.
-                reset = current.set(auth)
-                try:
-                    chunk = next(chunks)
-                except StopIteration:
-                    break
-                except Exception:
-                    self._abandon(auth)
-                    raise
-                finally:
-                    current.reset(reset)
-                if refusal() is not None:
-                    break
-                yield chunk
+        refusal = self._refusal
+        try:
+            if refusal() is None:
+                for chunk in super().__iter__():
+                    if refusal() is not None:
+                        break
+                    yield chunk
+        except Exception:
+            self._abandon(self._auth)
+            raise
         refused = refusal()
         if refused is not None:
             yield refused.body
 
-    def close(self) -> None:
-        close = getattr(self._body, "close", None)
-        if close is not None:
-            with serving(self._auth):
-                close()
 
+_END: Any = object()
+"""Instead of ``StopIteration``, which costs more to raise and to catch."""
 
 _COMPLETE = frozenset((list, tuple))
 

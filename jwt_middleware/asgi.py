@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from asyncio import CancelledError, ensure_future, shield
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import partial
 from typing import Any, TypeAlias, Unpack
 
 from .auth import JWTAuth
@@ -23,6 +22,7 @@ from .keys import FetchKeys
 from .queries import redacted
 from .refusals import Refusal
 from .request import Request
+from .scope import ScopeRequest
 from .settings import Settings, SettingsKeywords
 from .showing import credentials
 from .sockets import Socket, SocketClosed, pause
@@ -79,6 +79,7 @@ class JWTMiddleware:
         self._vary_by_refresh = [name.encode() for name in transport.vary_by_refresh]
         self._header_name = auth.settings.header_name.lower().encode()
         self._refresh_name = auth.settings.refresh_header_name.lower().encode()
+        self._names = frozenset((b"cookie", self._header_name, self._refresh_name))
         self._query_param = auth.settings.websocket_query_param
         self._pause = pause
         self._reads_forms = auth.settings.csrf == "double-submit"
@@ -89,21 +90,18 @@ class JWTMiddleware:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        kind = scope["type"]
+        if kind not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         now = self._clock()
-        request = self._request(scope)
-        if self._query_param is not None and request.websocket:
-            # The one thing that is changed in the caller's scope, since servers log it (S53).
-            query = redacted(request.query, self._query_param)
-            scope["query_string"] = query.encode("latin-1")
-        if self._reads_forms and request.unsafe and not request.websocket:
+        handshake = kind == "websocket"
+        request = self._request(scope, handshake)
+        if self._reads_forms and request.unsafe and not handshake:
             receive = replayed = ReplayedReceive(receive)
             request.peek = replayed.peek
         auth = self._flow.glance(request, now)
         if auth is None:
-            request.scheme = scope.get("scheme", "")
             arrival = await arun(self._flow.arrive(request, now), self._world)
             if arrival.refusal is not None:
                 await self._refuse(arrival.refusal, scope, receive, send)
@@ -120,7 +118,7 @@ class JWTMiddleware:
         try:
             if auth.closed == "ignored":
                 await self.app(scope, receive, send)
-            elif request.websocket:
+            elif handshake:
                 await self._connect(auth, scope, receive, send)
             else:
                 await self.app(scope, receive, self._sender(auth, scope, send))
@@ -153,38 +151,37 @@ class JWTMiddleware:
         if auth.closed is None:
             await self._respond(auth, None, [])
 
-    def _request(self, scope: Scope) -> Request:
+    def _request(self, scope: Scope, handshake: bool) -> Request:
         authorization: list[bytes] = []
         refresh: list[bytes] = []
         cookie: list[bytes] = []
         for field, value in scope["headers"]:
             name = field.lower()
-            if name == b"cookie":
-                cookie.append(value)
-            elif name == self._header_name:
-                authorization.append(value)
-            elif name == self._refresh_name:
-                refresh.append(value)
-        path, mount = scope["path"], self._own_mount or scope.get("root_path", "")
-        raw_path = scope.get("raw_path")
-        request = Request(
-            scope.get("method", "GET"),
-            _below(mount, path) if mount else path,
-            raw_path.decode("latin-1") if raw_path else None,
+            if name in self._names:  # most are not
+                if name == b"cookie":
+                    cookie.append(value)
+                elif name == self._header_name:
+                    authorization.append(value)
+                else:
+                    refresh.append(value)
+        seen = scope
+        if handshake and self._query_param is not None:
+            seen = {**scope}
+            # The one thing that is changed in the caller's scope, since servers log it (S53).
+            query = redacted(scope.get("query_string", b"").decode("latin-1"), self._query_param)
+            scope["query_string"] = query.encode("latin-1")
+        return ScopeRequest(
+            seen,
+            handshake,
+            self._own_mount,
             b",".join(authorization).decode("latin-1") if authorization else None,
             b",".join(refresh).decode("latin-1") if refresh else None,
             # HTTP/2 may send one field as several crumbs (RFC 9113 section 8.2.3).
             b"; ".join(cookie).decode("latin-1") if cookie else None,
-            partial(_header, scope["headers"]),
-            mount,
-            scope.get("query_string", b"").decode("latin-1"),
-            scope["type"] == "websocket",
         )
-        if mount and not self._own_mount and request.path is path:
-            request.elsewhere = _behind(mount, path)
-        return request
 
     def _sender(self, auth: RequestAuth, scope: Scope, send: Send) -> Send:
+        vary = self._vary if auth.request.refresh is None else self._vary_by_refresh
         additions: Additions | None = None
         refused = False
 
@@ -213,7 +210,7 @@ class JWTMiddleware:
                         return
                     additions = outcome
             if kind != "websocket.close":
-                message = self._with(additions, message, auth.request)
+                message = self._with(additions, message, vary)
             await send(message)
             if not plain or auth.unconfirmed is not None:
                 await self._settle(auth)
@@ -234,11 +231,10 @@ class JWTMiddleware:
         if self._flow.unsettled(auth, now):
             await arun(self._flow.settle(auth, now), self._world)
 
-    def _with(self, additions: Additions, message: Message, request: Request) -> Message:
+    def _with(self, additions: Additions, message: Message, vary: list[bytes]) -> Message:
         headers: Any = message.get("headers", ())
         if additions is not NOTHING:
             headers = _encoded(self._flow.merge(additions, _decoded(headers)))
-        vary = self._vary if request.refresh is None else self._vary_by_refresh
         if vary and message["type"] != "websocket.accept":
             headers = merge_list(headers, b"vary", vary, b",")
         return {**message, "headers": headers}
@@ -261,25 +257,6 @@ class JWTMiddleware:
             headers = merge_list(headers, b"vary", self._vary, b",")
         await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
         await send({"type": f"{kind}.body", "body": refusal.body})
-
-
-def _below(mount: str, path: str) -> str:
-    """The path inside the app: since ASGI 2.3 the scope's path begins with ``root_path``."""
-    return path.removeprefix(mount) if f"{path}/".startswith(f"{mount}/") else path
-
-
-def _behind(mount: str, path: str) -> str | None:
-    """What is behind the first mention of ``root_path`` in a path that does not begin with it.
-    Some apps route on that (Litestar, Quart), wherever they find it."""
-    _, found, rest = path.partition(mount)
-    return rest if found and path != f"/{rest}" else None
-
-
-def _header(headers: Any, name: str) -> str | None:
-    """A request header; several fields of one name are one list (RFC 9110 section 5.3)."""
-    wanted = name.encode()
-    values = [value for field, value in headers if field.lower() == wanted]
-    return b",".join(values).decode("latin-1") if values else None
 
 
 def _replaced(headers: Any, wanted: bytes, value: str | None) -> _Headers:

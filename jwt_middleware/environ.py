@@ -1,9 +1,12 @@
-"""Request headers in a WSGI environ, which Django calls ``META``, under either kind of server."""
+"""A request in a WSGI environ, and its headers there. (Django's ``META`` is one as well, under
+either kind of server.)"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from typing import Any
+
+from .request import SAFE_METHODS, Request
 
 
 def environ_key(name: str) -> str:
@@ -23,3 +26,64 @@ def replace_header(environ: MutableMapping[str, Any], name: str, value: str | No
     environ.pop(environ_key(name), None)
     if value is not None:
         environ[environ_key(name)] = value
+
+
+class EnvironRequest(Request):
+    """What a WSGI server says of a request."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: dict[str, Any], authorization_key: str, refresh_key: str) -> None:
+        # This runs for every request: by position, and without super().__init__(), which would
+        # want to know the rest.
+        self.method = method = environ["REQUEST_METHOD"]
+        self.authorization = environ.get(authorization_key)
+        self.refresh = environ.get(refresh_key)
+        self.cookie = environ.get("HTTP_COOKIE")
+        self.unsafe = method not in SAFE_METHODS
+        self.peek = None
+        self.csrf_field = None
+        self.brief = False
+        # A copy: the environ is going to hold the handle, which holds this, and a ring of
+        # objects is freed late.
+        self._environ = environ.copy()
+
+    @property
+    def path(self) -> str:
+        return _as_text(self._environ.get("PATH_INFO", ""))
+
+    @property
+    def elsewhere(self) -> str | None:
+        # A client may tell Pyramid where to look for the path.
+        root = self._environ.get("HTTP_X_VHM_ROOT")
+        return None if root is None else _as_text(root + self._environ.get("PATH_INFO", ""))
+
+    @property
+    def raw_path(self) -> str | None:
+        return self._environ.get("RAW_URI") or self._environ.get("REQUEST_URI")
+
+    @property
+    def mount(self) -> str:
+        return _as_text(self._environ.get("SCRIPT_NAME", ""))
+
+    @property
+    def query(self) -> str:
+        query: str = self._environ.get("QUERY_STRING", "")
+        return query
+
+    @property
+    def scheme(self) -> str:
+        scheme: str = self._environ.get("wsgi.url_scheme", "")
+        return scheme
+
+    @property
+    def websocket(self) -> bool:
+        return False
+
+    def header(self, name: str) -> str | None:
+        return environ_header(self._environ, name)
+
+
+def _as_text(native: str) -> str:
+    """What WSGI has as bytes, each as one character (PEP 3333)."""
+    return native if native.isascii() else native.encode("latin-1").decode("utf-8", "replace")

@@ -92,6 +92,7 @@ class Flow:
         self._rules = book if settings.rules else None
         self._login_page = re.split("[?#]", settings.login_url or "")[0].rstrip("/")
         self._endpoints = Endpoints(parts, self)
+        self._has_endpoints = bool(self._endpoints.paths)
         self._ignored = PathRules(settings.ignore_paths)
         self._ignores_paths = bool(settings.ignore_paths)
         self._reissues_expired = "expired" in settings.reissue_on
@@ -108,7 +109,7 @@ class Flow:
         if request.method == "OPTIONS" or self._ignores_paths:
             return None
         token = parts.transport.glance(request)
-        if token is None or request.path in self._endpoints.paths:
+        if token is None or (self._has_endpoints and self._endpoints.at(request) is not None):
             return None
         access = parts.tokens.verified.get(token)
         if access is None or now >= access.expires_at:

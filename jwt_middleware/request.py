@@ -13,25 +13,28 @@ SAFE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
 
 class Request:
-    """A request as the core sees it; made anew by a door for each one."""
+    """A request as the core sees it; made anew by a door for each one.
+
+    What a known token needs is looked up at once. The rest are properties, so that a door may
+    look it up when somebody asks.
+    """
 
     __slots__ = (
+        "_header",
+        "_mount",
+        "_path",
+        "_query",
+        "_raw_path",
+        "_scheme",
+        "_websocket",
         "authorization",
         "brief",
         "cookie",
         "csrf_field",
-        "elsewhere",
-        "header",
         "method",
-        "mount",
-        "path",
         "peek",
-        "query",
-        "raw_path",
         "refresh",
-        "scheme",
         "unsafe",
-        "websocket",
     )
 
     def __init__(
@@ -46,25 +49,23 @@ class Request:
         mount: str = "",
         query: str = "",
         websocket: bool = False,
+        *,
+        scheme: str = "",
     ) -> None:
-        # By position: a call by keyword takes twice as long, and there is one for each request.
+        self._path = path
+        self._raw_path = raw_path
+        self._header = header
+        self._mount = mount
+        self._query = query
+        self._websocket = websocket
+        self._scheme = scheme
         self.method: str = method
-        self.path: str = path
-        """The decoded path inside the app, as the app routes on it."""
-        self.raw_path: str | None = raw_path
-        """The path as it was sent, perhaps with its query, where the server tells."""
         self.authorization: str | None = authorization
         """The field named by ``header_name``; several are joined by commas (RFC 9110 5.3)."""
         self.refresh: str | None = refresh
         """The field named by ``refresh_header_name``."""
         self.cookie: str | None = cookie
         """The Cookie field, decoded as Latin-1; HTTP/2 crumbs are joined by ``; ``."""
-        self.header: Callable[[str], str | None] = header
-        """Any other request header by its lower-case name."""
-        self.mount: str = mount
-        """Where the app is mounted: what stands before ``path`` in the browser's address."""
-        self.query: str = query
-        self.websocket: bool = websocket
         self.unsafe: bool = websocket or method not in SAFE_METHODS
         """May change something, so that another site must not be able to cause it."""
         self.peek: Callable[[], Any] | None = None
@@ -72,13 +73,48 @@ class Request:
         None: this request's is none of our business."""
         self.csrf_field: str | None = None
         """The CSRF token in the form that was posted, once somebody has looked for it."""
-        self.scheme: str = ""
-        """How it came, as the server has it; told only where a glance was not enough."""
-        self.elsewhere: str | None = None
-        """The path as an app may have it that looks for its mount in the midst of it (ASGI), or
-        below what a header says (Pyramid)."""
         self.brief: bool = False
         """No body of it matters, so that none can have been under way for long."""
+
+    @property
+    def path(self) -> str:
+        """The decoded path inside the app, as the app routes on it."""
+        return self._path
+
+    @property
+    def elsewhere(self) -> str | None:
+        """The path as an app may have it that looks for its mount in the midst of it (ASGI), or
+        below what a header says (Pyramid)."""
+        return None
+
+    @property
+    def raw_path(self) -> str | None:
+        """The path as it was sent, perhaps with its query, where the server tells."""
+        return self._raw_path
+
+    @property
+    def mount(self) -> str:
+        """Where the app is mounted: what stands before ``path`` in the browser's address."""
+        return self._mount
+
+    @property
+    def query(self) -> str:
+        """What stands behind the path."""
+        return self._query
+
+    @property
+    def scheme(self) -> str:
+        """How it came, as the server has it; "" where nobody says."""
+        return self._scheme
+
+    @property
+    def websocket(self) -> bool:
+        """The handshake of a WebSocket."""
+        return self._websocket
+
+    def header(self, name: str) -> str | None:
+        """Any other request header by its lower-case name."""
+        return self._header(name)
 
     @property
     def has_body(self) -> bool:

@@ -15,12 +15,11 @@ from typing import Any, TypeAlias, Unpack
 from .auth import JWTAuth
 from .bodies import peek_input
 from .driver import run
-from .environ import environ_header, environ_key, replace_header
+from .environ import EnvironRequest, environ_key, replace_header
 from .events import EventHook
 from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current
 from .keys import FetchKeys
 from .refusals import Refusal
-from .request import Request
 from .settings import Settings, SettingsKeywords
 from .showing import credentials
 from .transport import NOTHING, Additions, merge_list
@@ -63,36 +62,22 @@ class JWTMiddleware:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         now = self._clock()
-        path, mount = environ.get("PATH_INFO", ""), environ.get("SCRIPT_NAME", "")
-        request = Request(
-            environ["REQUEST_METHOD"],
-            path if path.isascii() else _as_text(path),
-            environ.get("RAW_URI") or environ.get("REQUEST_URI"),
-            environ.get(self._header_key),
-            environ.get(self._refresh_key),
-            environ.get("HTTP_COOKIE"),
-            # A copy: the environ is going to hold the handle, which holds this, and a ring of
-            # objects is freed late.
-            partial(environ_header, environ.copy()),
-            mount if mount.isascii() else _as_text(mount),
-            environ.get("QUERY_STRING", ""),
-        )
-        if "HTTP_X_VHM_ROOT" in environ:  # a client may tell Pyramid where to look for the path
-            request.elsewhere = _as_text(environ["HTTP_X_VHM_ROOT"] + path)
+        request = EnvironRequest(environ, self._header_key, self._refresh_key)
         if self._reads_forms:
             request.peek = partial(peek_input, environ)
         auth = self._flow.glance(request, now)
         if auth is None:
-            request.scheme = environ.get("wsgi.url_scheme", "")
             arrival = run(self._flow.arrive(request, now), self.auth.world)
             if arrival.refusal is not None:
                 return self._refuse(arrival.refusal, start_response)
             auth = arrival.auth
         environ[CLAIMS_KEY], environ[AUTH_KEY] = auth.claims, auth
-        environ.pop("REMOTE_USER", None)
-        environ.pop("AUTH_TYPE", None)
-        if auth.claims is not None:
-            subject = auth.identity if auth.access is None else auth.access.subject
+        access = auth.access
+        if auth.claims is None:
+            environ.pop("REMOTE_USER", None)
+            environ.pop("AUTH_TYPE", None)
+        else:
+            subject = auth.identity if access is None else access.subject
             environ["REMOTE_USER"] = subject if subject.isascii() else _as_native(subject)
             environ["AUTH_TYPE"] = "Bearer"
         if self._shows_token:
@@ -102,32 +87,29 @@ class JWTMiddleware:
     def _serve(
         self, auth: RequestAuth, environ: Environ, start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        additions: Additions | None = None
-        refusal: Refusal | None = None
+        outcome: Additions | Refusal | None = None
+        vary = self._vary if auth.request.refresh is None else self._vary_by_refresh
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            nonlocal additions, refusal
-            more = () if exc_info is None else (exc_info,)
+            nonlocal outcome
             plain = auth.intent is None and auth.reissue is None and auth.csrf_cookie is None
-            if additions is None:
-                additions = NOTHING
+            if outcome is None:
+                outcome = NOTHING  # even if what follows raises
                 if plain:
                     auth.closed = "started"
                 else:
                     outcome = self._respond(auth, int(status[:3]), headers)
-                    if isinstance(outcome, Refusal):
-                        refusal = outcome
-                    else:
-                        additions = outcome
-            if refusal is not None:
-                self._refuse(refusal, start_response, *more)
-                return _discard
-            if additions is not NOTHING:
-                headers = list(self._flow.merge(additions, headers))
-            vary = self._vary if auth.request.refresh is None else self._vary_by_refresh
+            if outcome is not NOTHING:
+                if isinstance(outcome, Refusal):
+                    self._refuse(outcome, start_response, exc_info)
+                    return _discard
+                headers = list(self._flow.merge(outcome, headers))
             if vary:
                 headers = merge_list(headers, "Vary", vary, ",")
-            write = start_response(status, headers, *more)
+            if exc_info is None:
+                write = start_response(status, headers)
+            else:
+                write = start_response(status, headers, exc_info)
             if not plain or auth.unconfirmed is not None:
                 self._settle(auth)
             return write
@@ -141,13 +123,14 @@ class JWTMiddleware:
             raise
         finally:
             current.reset(reset)
+        replaced = isinstance(outcome, Refusal)  # pyright: ignore[reportUnnecessaryIsInstance]  # by start()
+        if auth.closed is None or replaced:
+            return _LateBody(body, auth, lambda: outcome, self._abandon)
         # Lists, tuples and the server's own file wrapper pass as they are, so that
         # Content-Length and sendfile survive.
-        if refusal is None and (type(body) in _COMPLETE or _is_wrapped_file(body, environ)):
+        if type(body) in _COMPLETE or _is_wrapped_file(body, environ):
             return body
-        if auth.closed is not None and refusal is None:
-            return _Body(body, auth)
-        return _LateBody(body, auth, lambda: refusal, self._abandon)
+        return _Body(body, auth)
 
     def _abandon(self, auth: RequestAuth) -> None:
         """An exception escapes before the response started: a logout is stored all the same."""
@@ -169,12 +152,13 @@ class JWTMiddleware:
             run(self._flow.settle(auth, now), self.auth.world)
 
     def _refuse(
-        self, refusal: Refusal, start_response: Callable[..., Any], *exc_info: Any
+        self, refusal: Refusal, start_response: Callable[..., Any], exc_info: Any = None
     ) -> Iterable[bytes]:
         headers = list(refusal.headers)
         if self._vary:
             headers = merge_list(headers, "Vary", self._vary, ",")
-        start_response(refusal.status_line, headers, *exc_info)
+        more = () if exc_info is None else (exc_info,)
+        start_response(refusal.status_line, headers, *more)
         return [refusal.body]
 
 
@@ -201,6 +185,7 @@ class _Body:
             yield chunk
 
     def close(self) -> None:
+        # Not `serving`, which is five calls.
         close = getattr(self._body, "close", None)
         if close is not None:
             reset = current.set(self._auth)
@@ -211,39 +196,39 @@ class _Body:
 
 
 class _LateBody(_Body):
-    """The body of a response that has not started yet.
+    """The body of a response that has not started yet, or that was replaced.
 
     A generator app calls ``start_response`` on its first step: if that found that a login or
     logout could not be stored, the refusal takes the place of what it yields.
     """
 
-    __slots__ = ("_abandon", "_refusal")
+    __slots__ = ("_abandon", "_outcome")
 
     def __init__(
         self,
         body: Iterable[bytes],
         auth: RequestAuth,
-        refusal: Callable[[], Refusal | None],
+        outcome: Callable[[], Additions | Refusal | None],
         abandon: Callable[[RequestAuth], None],
     ) -> None:
         super().__init__(body, auth)
-        self._refusal = refusal
+        self._outcome = outcome
         self._abandon = abandon
 
     def __iter__(self) -> Iterator[bytes]:
-        refusal = self._refusal
+        outcome = self._outcome
         try:
-            if refusal() is None:
+            if not isinstance(outcome(), Refusal):
                 for chunk in super().__iter__():
-                    if refusal() is not None:
+                    if isinstance(outcome(), Refusal):
                         break
                     yield chunk
         except Exception:
             self._abandon(self._auth)
             raise
-        refused = refusal()
-        if refused is not None:
-            yield refused.body
+        refusal = outcome()
+        if isinstance(refusal, Refusal):
+            yield refusal.body
 
 
 _END: Any = object()
@@ -261,11 +246,6 @@ def _discard(data: bytes) -> None:
     """``write()`` of a response that was replaced."""
 
 
-def _as_text(native: str) -> str:
-    """What WSGI has as bytes, each as one character (PEP 3333)."""
-    return native.encode("latin-1").decode("utf-8", "replace")
-
-
 def _as_native(text: str) -> str:
-    """The other way round."""
+    """Each byte as one character (PEP 3333)."""
     return text.encode().decode("latin-1")

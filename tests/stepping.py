@@ -37,17 +37,22 @@ def make_request(
     refresh: str | None = None,
     websocket: bool = False,
     headers: Mapping[str, str] | None = None,
+    raw_path: str | None = None,
+    mount: str = "",
+    query: str = "",
 ) -> Request:
     """A `Request` as a door would make it; ``headers`` by lower-case name."""
     cookie = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())
     return Request(
         method,
         path,
-        raw_path=None,
+        raw_path=raw_path,
         authorization=authorization,
         refresh=refresh,
         cookie=cookie or None,
         header=dict(headers or {}).get,
+        mount=mount,
+        query=query,
         websocket=websocket,
     )
 

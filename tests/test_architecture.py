@@ -28,7 +28,6 @@ FLOORS: list[dict[str, str]] = [
         "driver": "Commands, and the two loops that run a decision against the world.",
         "jws": "A compact JWS, read strictly; what it says is not yet believed.",
         "request": "What both doors make of a request.",
-        "environ": "Request headers in a WSGI environ.",
         "forms": "One field of a form, in the beginning of a body.",
         "queries": "A token in the query of a handshake, and the query without it.",
         "memory": "What one process remembers, within bounds.",
@@ -37,6 +36,8 @@ FLOORS: list[dict[str, str]] = [
         "setting_kinds": "The kinds of value a setting can hold.",
     },
     {
+        "environ": "A request in a WSGI environ, and its headers there.",
+        "scope": "A request in an ASGI scope.",
         "bodies": "A look at the beginning of a body, which the app then reads whole.",
         "access": "What a place asks of the claims of whoever is signed in, as predicates.",
         "claims": "What a token says of its subject, read-only.",

@@ -166,8 +166,7 @@ def test_nothing_goes_back() -> None:
     # S24, S38
     house = House(websocket_query_param="token")
     token = house.auth.issue("alice").access_token
-    request = make_request(websocket=True)
-    request.query = f"token={token}"
+    request = make_request(websocket=True, query=f"token={token}")
     auth = house.run(house.flow.arrive(request, house.now)).auth
     auth.login("bob")
     assert names(house.run(house.flow.respond(auth, 101, [], house.now))) == []

@@ -36,16 +36,16 @@ EVIL = "<script>evil.example\r\nX: y"
 
 def evil_request(method: str = "GET") -> Request:
     """A request whose every part would be worth echoing to an attacker."""
-    request = make_request(
+    return make_request(
         method,
         "/" + EVIL,
         cookies={"evil": EVIL},
         authorization=EVIL,
         refresh=EVIL,
         headers={"host": EVIL, "origin": EVIL, "accept": EVIL},
+        mount=EVIL,
+        query=EVIL,
     )
-    request.query = request.mount = EVIL
-    return request
 
 
 def fields(refusal: Refusal) -> dict[str, str]:
@@ -166,9 +166,7 @@ def destination(refusal: Refusal) -> str:
 
 
 def login_from(path: str, query: str = "", mount: str = "", login_url: str = "/login") -> Refusal:
-    request = make_request("GET", path)
-    request.query, request.mount = query, mount
-    return to_login(login_url, request)
+    return to_login(login_url, make_request("GET", path, mount=mount, query=query))
 
 
 def test_a_redirect_to_sign_in() -> None:

@@ -11,9 +11,7 @@ from jwt_middleware.request import SAFE_METHODS, PathRules, Request
 
 
 def at(path: str, raw_path: str | None = None) -> Request:
-    request = make_request(path=path)
-    request.raw_path = raw_path
-    return request
+    return make_request(path=path, raw_path=raw_path)
 
 
 # ── Path rules ───────────────────────────────────────────────────────────────────

@@ -31,8 +31,7 @@ PUBLIC = ["/admin/login", "/reports"]
 
 def asked(path: str, method: str = "GET", raw: str | None = None) -> list[str]:
     """The paths' rules that cover a request, told by what they ask."""
-    request = make_request(method, path)
-    request.raw_path = raw
+    request = make_request(method, path, raw_path=raw)
     found = RuleBook(RULES, PUBLIC).asked(request)
     return [next(rule.path for rule in RULES if rule.requirement == one) for one in found]
 

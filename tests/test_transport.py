@@ -236,8 +236,7 @@ def test_a_broken_token_does_not_fall_through() -> None:
 
 def test_never_from_the_query() -> None:
     """A token in the query is none."""  # S24
-    request = make_request()
-    request.query = "access_token=a.b.c&token=a.b.c"
+    request = make_request(query="access_token=a.b.c&token=a.b.c")
     assert make_transport().locate(request) == Presented(None)
 
 
@@ -817,8 +816,7 @@ def variants(
     **settings: Any,
 ) -> list[tuple[str, str]]:
     headers = {} if host is None else {"host": host}
-    request = make_request("POST", path, headers=headers)
-    request.mount = mount
+    request = make_request("POST", path, headers=headers, mount=mount)
     request.cookie = cookie
     return make_transport(**(PLAIN | settings)).clear_variants(request)
 

@@ -28,7 +28,7 @@ class GivenRequest:
 
     def as_request(self, settings: Settings) -> Request:
         """As a door would show it to the decision."""
-        request = Request(
+        return Request(
             self.method,
             self.target.partition("?")[0],
             self.target,
@@ -38,9 +38,8 @@ class GivenRequest:
             self.headers.get,
             query=self.target.partition("?")[2],
             websocket=self.headers.get("upgrade", "").lower() == "websocket",
+            scheme=self.headers.get(":scheme", ""),
         )
-        request.scheme = self.headers.get(":scheme", "")
-        return request
 
 
 def read_request(text: str) -> GivenRequest:

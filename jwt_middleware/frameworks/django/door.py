@@ -103,8 +103,8 @@ class JWTMiddleware:
             header=header,
             mount=request.path.removesuffix(request.path_info),
             query=meta.get("QUERY_STRING", ""),
+            scheme=request.scheme or "",
         )
-        asked.scheme = request.scheme or ""
         if settings.csrf == "double-submit":
             asked.peek = partial(peek, request)
         return asked

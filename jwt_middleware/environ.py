@@ -3,7 +3,7 @@ either kind of server.)"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from .request import SAFE_METHODS, Request
@@ -36,14 +36,15 @@ class EnvironRequest(Request):
     def __init__(self, environ: dict[str, Any], authorization_key: str, refresh_key: str) -> None:
         # This runs for every request: by position, and without super().__init__(), which would
         # want to know the rest.
-        self.method = method = environ["REQUEST_METHOD"]
-        self.authorization = environ.get(authorization_key)
-        self.refresh = environ.get(refresh_key)
-        self.cookie = environ.get("HTTP_COOKIE")
-        self.unsafe = method not in SAFE_METHODS
-        self.peek = None
-        self.csrf_field = None
-        self.brief = False
+        method: str = environ["REQUEST_METHOD"]
+        self.method: str = method
+        self.authorization: str | None = environ.get(authorization_key)
+        self.refresh: str | None = environ.get(refresh_key)
+        self.cookie: str | None = environ.get("HTTP_COOKIE")
+        self.unsafe: bool = method not in SAFE_METHODS
+        self.peek: Callable[[], Any] | None = None
+        self.csrf_field: str | None = None
+        self.brief: bool = False
         # A copy: the environ is going to hold the handle, which holds this, and a ring of
         # objects is freed late.
         self._environ = environ.copy()

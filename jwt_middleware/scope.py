@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .request import SAFE_METHODS, Request
@@ -26,14 +26,15 @@ class ScopeRequest(Request):
         cookie: str | None,
     ) -> None:
         # As `EnvironRequest`. ``own_mount``: what the app says itself, in the place of the server.
-        self.method = method = scope.get("method", "GET")
-        self.authorization = authorization
-        self.refresh = refresh
-        self.cookie = cookie
-        self.unsafe = handshake or method not in SAFE_METHODS
-        self.peek = None
-        self.csrf_field = None
-        self.brief = False
+        method: str = scope.get("method", "GET")
+        self.method: str = method
+        self.authorization: str | None = authorization
+        self.refresh: str | None = refresh
+        self.cookie: str | None = cookie
+        self.unsafe: bool = handshake or method not in SAFE_METHODS
+        self.peek: Callable[[], Any] | None = None
+        self.csrf_field: str | None = None
+        self.brief: bool = False
         self._scope = scope
         self._own_mount = own_mount
 

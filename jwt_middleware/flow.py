@@ -109,7 +109,9 @@ class Flow:
         if request.method == "OPTIONS" or self._ignores_paths:
             return None
         token = parts.transport.glance(request)
-        if token is None or (self._has_endpoints and self._endpoints.at(request) is not None):
+        if token is None:
+            return None
+        if self._has_endpoints and request.path in self._endpoints.paths:
             return None
         access = parts.tokens.verified.get(token)
         if access is None or now >= access.expires_at:

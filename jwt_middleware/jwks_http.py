@@ -66,11 +66,13 @@ class HttpFetch:
         parts = urlsplit(url)
         host = parts.hostname or ""
         connection: HTTPConnection | None = None
+        # Never None: the end of an IPv6 address would be taken for the port.
+        port = {"https": 443, "http": 80}.get(parts.scheme, 0) if parts.port is None else parts.port
         if parts.scheme == "https":
             context = self._context or ssl.create_default_context()
-            connection = HTTPSConnection(host, parts.port, timeout=self._timeout, context=context)
+            connection = HTTPSConnection(host, port, timeout=self._timeout, context=context)
         elif parts.scheme == "http" and self._loopback_http:
-            connection = HTTPConnection(host, parts.port, timeout=self._timeout)
+            connection = HTTPConnection(host, port, timeout=self._timeout)
         if connection is None:
             raise KeysNotFetched("only https is asked for keys")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -407,6 +407,31 @@ def test_nothing_else_is_asked(url: str) -> None:
     assert "only https" in failure(url, HttpFetch())
 
 
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("https://[2001:db8::5:8080]/jwks", ("2001:db8::5:8080", 443)),
+        ("https://[2001:db8::5]:8443/jwks", ("2001:db8::5", 8443)),
+        ("http://[::1]/jwks", ("::1", 80)),
+        ("http://localhost:0/jwks", ("localhost", 0)),
+        ("https://keys.example/jwks", ("keys.example", 443)),
+    ],
+)
+def test_an_address_is_asked_as_a_whole(
+    url: str, asked: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of an IPv6 address is no port: nobody else is asked than who is named."""
+    looked_up: list[Any] = []
+
+    def nobody(*arguments: Any, **_options: Any) -> Any:
+        looked_up.append(arguments[:2])
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    failure(url, HttpFetch(loopback_http=True))
+    assert looked_up == [asked]
+
+
 def test_http_never_leaves_this_machine() -> None:
     """Where a name leads is looked at after connecting."""
 

@@ -54,11 +54,18 @@ class SecretHash:
     def __init__(self, algorithm: str) -> None:
         self._hash = f"sha{algorithm[2:]}"
 
-    def sign(self, msg: bytes, key: bytes) -> bytes:
-        return hmac.digest(key, msg, self._hash)
+    def prepare(self, secret: bytes) -> hmac.HMAC:
+        """The key: a hash that has read the secret and no message. A copy of it takes two thirds
+        of the time that a new one would."""
+        return hmac.new(secret, None, self._hash)
 
-    def verify(self, msg: bytes, key: bytes, sig: bytes) -> bool:
-        return hmac.compare_digest(hmac.digest(key, msg, self._hash), sig)
+    def sign(self, msg: bytes, key: hmac.HMAC) -> bytes:
+        mac = key.copy()
+        mac.update(msg)
+        return mac.digest()
+
+    def verify(self, msg: bytes, key: hmac.HMAC, sig: bytes) -> bool:
+        return hmac.compare_digest(self.sign(msg, key), sig)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,4 +243,5 @@ def derive(secret: bytes, purpose: str) -> bytes:
 
 def _hmac_key(secret: bytes, algorithm: str, purpose: str) -> Key:
     kid = encode_segment(derive(secret, f"{purpose} kid")[:6])
-    return Key(kid, algorithm, secret, SecretHash(algorithm))
+    primitive = SecretHash(algorithm)
+    return Key(kid, algorithm, primitive.prepare(secret), primitive)

@@ -10,6 +10,8 @@ from typing import Any
 import jwt
 import pytest
 from forging import CLAIMS, NOW, OLD_SECRET, SECRET, make_tokens, refresh_secret
+from hypothesis import given
+from hypothesis import strategies as st
 from keychain import jwk, key_for, public_pem
 
 from jwt_middleware.errors import ConfigurationError
@@ -26,6 +28,23 @@ from jwt_middleware.keys import (
 
 SECRETS = (SECRET.encode(), OLD_SECRET.encode())
 LONG = b"x" * 64
+
+
+@given(
+    st.sampled_from(["HS256", "HS384", "HS512"]),
+    st.binary(min_size=64, max_size=200),
+    st.lists(st.binary(max_size=200), max_size=4),
+)
+def test_a_prepared_secret_is_the_secret(
+    algorithm: str, secret: bytes, messages: list[bytes]
+) -> None:
+    """Whatever was signed before, a signature is the plain HMAC of its message alone."""
+    key = access_keys([secret], algorithm).signing
+    for message in messages:
+        plain = hmac.digest(secret, message, f"sha{algorithm[2:]}")
+        assert key.sign(message) == plain
+        assert key.verify(message, plain)
+        assert not key.verify(message + b"x", plain)
 
 
 def test_access_keys_are_the_secrets() -> None:

@@ -218,8 +218,8 @@ def _local(path: str) -> str:
 
 def _resolved(path: str) -> str:
     """Without dot segments, empty segments, backslashes, and what cannot be seen."""
-    plain = _unseen("", path).replace("\\", "/").replace("/@@", "/")
-    return "/" + normpath("/" + plain).lstrip("/")
+    plain = "/" + _unseen("", path).replace("\\", "/")
+    return "/" + normpath(plain.replace("/@@", "/")).lstrip("/")
 
 
 def _hides_separators(raw_path: str) -> bool:

@@ -100,6 +100,7 @@ def test_head_is_asked_what_get_is() -> None:
         ("/admin\n", "/admin%0a"),
         ("/ad\ufffdmin", "/ad%ffmin"),
         ("/@@admin", "/@@admin"),
+        ("@@admin", "@@admin"),
         ("/admin;x=1", "/admin;x=1"),
         ("/x/..;/admin", "/x/..;/admin"),
         ("/x/..;/admin/login/..;/users", "/x/..;/admin/login/..;/users"),

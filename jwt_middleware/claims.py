@@ -46,9 +46,12 @@ class Claims(Mapping[str, Any]):
         return f"<Claims {', '.join(self._members)}>"
 
 
+_NOT_NESTED = frozenset((str, int, float, bool, type(None)))
+
+
 def copy_json(value: Any) -> Any:
     """A deep copy of what JSON can hold."""
-    if isinstance(value, str):  # most are
+    if type(value) in _NOT_NESTED:  # most are
         return value
     if is_object(value):
         return {name: copy_json(member) for name, member in value.items()}

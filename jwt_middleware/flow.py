@@ -148,7 +148,7 @@ class Flow:
         if access.keys is not keys or access.version != keys.version or now >= keys.due:
             return None
         auth = RequestAuth(parts, request, now)
-        auth.recall(reissue, minted.claims)
+        auth.recall(reissue, self._reissuer.claims_of(minted))
         if self._rules is not None and self._unmet(auth) is not None:
             return None
         parts.tokens.hits += 1
@@ -434,7 +434,7 @@ class Flow:
         reason why not."""
         minted = self._reissuer.recall(presented, auth.now)
         if minted is not None:
-            auth.signed_in(minted.claims)
+            auth.signed_in(self._reissuer.claims_of(minted))
             auth.reissue = minted.reissue
             return None
         session = yield from self._load(refresh, auth.now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64encode
 from binascii import a2b_base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, NamedTuple, TypeGuard
 
@@ -71,10 +71,15 @@ def encode_segment(content: bytes) -> str:
     return urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
 
 
+_encode: Callable[[Any], str] = json.JSONEncoder(
+    separators=(",", ":"), allow_nan=False, ensure_ascii=False
+).encode
+"""Made once: `json.dumps` would make one for each call."""
+
+
 def encode_object(members: Mapping[str, Any]) -> str:
     """A segment that holds a JSON object. Raises ``ValueError`` or ``TypeError`` like `json`."""
-    text = json.dumps(members, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    return encode_segment(text.encode())
+    return encode_segment(_encode(members).encode())
 
 
 def decode_object(segment: str) -> dict[str, Any]:

@@ -34,16 +34,18 @@ a longer one are looked at in full."""
 REPLAY = next(row for row in TABLE if row.verdict is Verdict.REPLAY)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Minted:
     """An answer this process made after its own swap."""
 
     reissue: Reissue
-    claims: Claims
+    successor: Session
     additions: Additions
     fields: Fields
     made_at: float
     until: float
+    claims: Claims | None = None
+    """What siblings are shown; None until the first one comes, as most reissues have none."""
 
 
 class Reissuer:
@@ -199,12 +201,10 @@ class Reissuer:
         """Siblings with the same two tokens may be served from here for a grace."""
         if self.parts.settings.check_session != "never":
             return  # the row is to be asked each time
-        proven = reissue.refresh.generation
-        members = self.parts.tokens.members(successor, generation=proven, now=now)
         until = now + self.parts.settings.rotation_grace
         minted = Minted(
             replace(reissue, row=REPLAY, remembered=True),
-            Claims(members),
+            successor,
             additions,
             _fields(request),
             now,
@@ -225,6 +225,17 @@ class Reissuer:
         if minted is None or minted.fields != _fields(request):
             return None
         return minted if self._stands(minted, now) else None
+
+    def claims_of(self, minted: Minted) -> Claims:
+        """What a sibling is shown: the row as it was made, and the generation it has proven."""
+        claims = minted.claims
+        if claims is None:
+            proven = minted.reissue.refresh.generation
+            members = self.parts.tokens.members(
+                minted.successor, generation=proven, now=minted.made_at
+            )
+            claims = minted.claims = Claims(members)
+        return claims
 
     def _stands(self, minted: Minted, now: float) -> bool:
         if now >= minted.until:

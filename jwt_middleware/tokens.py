@@ -335,22 +335,39 @@ class Tokens:
     def refresh(self, session: Session) -> str:
         """The refresh token of the generation a row stands at; the same on every node.
 
-        Raises `TokenTooLarge`.
+        It need not be read when it comes back to this process. Raises `TokenTooLarge`.
         """
         key = self._refresh_keys.signing
+        jti = self._jti(key.kid, session, session.generation)
         members: dict[str, Any] = {
             "sub": session.subject,
             "sid": session.id,
             "gen": session.generation,
-            "jti": self._jti(key.kid, session, session.generation),
+            "jti": jti,
             "iat": session.rotated_at,
             "exp": session.expires_at,
         }
-        if self._settings.session_store == "none":
+        carried = self._settings.session_store == "none"
+        if carried:
             members["ses"] = _carried(session)
         token = self._sign(REFRESH_TYPE, members, key)
         self._check_length(token, session.claims)
+        if not carried:
+            self._read.put(token, self._as_read(session, jti, key.kid))
         return token
+
+    @staticmethod
+    def _as_read(session: Session, jti: str, kid: str) -> RefreshToken:
+        """What `read_refresh` finds in the refresh token of a row."""
+        return RefreshToken(
+            session_id=session.id,
+            subject=session.subject,
+            generation=session.generation,
+            issued_at=session.rotated_at,
+            expires_at=session.expires_at,
+            jti=jti,
+            kid=kid,
+        )
 
     def _access_expiry(self, session: Session, now: float) -> float:
         return min(now + self._settings.access_token_expires, session.absolute_expires_at)

@@ -932,6 +932,19 @@ def test_a_refresh_token() -> None:
     )
 
 
+@pytest.mark.parametrize("row", [ROW, dataclasses.replace(ROW, generation=0, rotated_at=NOW)])
+def test_a_refresh_token_is_known_to_who_made_it(row: Session) -> None:
+    """It need not be verified when it comes back; what is known is what would have been read. One
+    that carries its session is read each time, as what it carries is one request's own."""
+    tokens = make_tokens()
+    token = tokens.refresh(row)
+    known = tokens._read.get(token)
+    assert known is not None
+    assert known == make_tokens().read_refresh(token) == tokens.read_refresh(token)
+    stateless = make_tokens(session_store="none")
+    assert stateless._read.get(stateless.refresh(row)) is None
+
+
 def test_a_refresh_token_is_recomputed_byte_for_byte() -> None:
     """Every node makes the same refresh token of the same row, today and tomorrow."""
     expected = make_tokens().refresh(ROW)

@@ -76,6 +76,8 @@ _SCHEMA = (
 
 _LOAD = "SELECT * FROM sessions WHERE id = ?"
 
+_STANDS_AT = "SELECT generation, revoked_at FROM sessions WHERE id = ?"
+
 _INSERT = """
 INSERT INTO sessions VALUES (
     :id, :subject, :claims, :persistent, :created_at, :rotated_at, :expires_at,
@@ -230,12 +232,10 @@ class SQLiteSessionStore:
         with self._line() as connection:
             # An UPDATE takes the write lock even if it matches nothing, and in a burst all
             # but one match nothing: look first.
-            row = _load(connection, session_id)
-            if row is None or row.revoked or row.generation != expected:
-                return Rotation(row, won=False)
-            moved = _returned(connection.execute(_ROTATE, swap))
-            if moved is not None:
-                return Rotation(moved, won=True)
+            if connection.execute(_STANDS_AT, (session_id,)).fetchall() == [(expected, None)]:
+                moved = _returned(connection.execute(_ROTATE, swap))
+                if moved is not None:
+                    return Rotation(moved, won=True)
             return Rotation(_load(connection, session_id), won=False)
 
     def confirm(self, session_id: str, *, generation: int, now: float) -> None:

@@ -57,7 +57,10 @@ sim: $(VENV)/.dev ## False logouts and noticed thefts, simulated; ARGS=--quick f
 sizes: $(VENV)/.dev ## Bytes and times of large stores, on servers of this machine; ARGS="--store sqlite"
 	@$(BIN)/python benchmarks/store_sizes.py $(ARGS)
 
-.PHONY: differential mutants bench bench-serve
+growth: $(VENV)/.dev ## Load and rotate over 10³ to 10⁶ sessions in every store, drawn; ARGS="--store sqlite"
+	@$(BIN)/python -W ignore -m benchmarks.store_growth $(ARGS)
+
+.PHONY: differential mutants bench bench-serve growth
 
 differential: $(VENV)/.dev ## 100,000 odd tokens, read by us, by PyJWT and by joserfc
 	@DIFFERENTIAL=100000 $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/test_differential.py $(ARGS)

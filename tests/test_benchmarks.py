@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import store_growth
 from benchmarks.bench import pairing, report
 from benchmarks.bench.bars import BARS, Bar, Outcome
 from benchmarks.bench.pairing import Ratio, Subject, added, measure, ratio
@@ -111,3 +112,34 @@ def test_the_page_shows_the_kept_results() -> None:
         assert ("missed" in row) is not bar["held"]
     for name in re.findall(r"\]\((performance/[^)]*)\)", page):
         assert (PAGE.parent / name).is_file(), name
+
+
+def test_growth_is_measured_and_drawn(tmp_path: Path) -> None:
+    """Each store at each size; stores that are not asked for keep the figures they had."""
+    for folder in ("docs/performance", "benchmarks"):
+        (tmp_path / folder).mkdir(parents=True)
+    page = tmp_path / "docs" / "deploy.md"
+    page.write_text(f"before\n{store_growth.BEGIN}\nold\n{store_growth.END}\nafter\n", "utf-8")
+    for store in ("sqlite", "memory"):
+        store_growth.main(
+            ["--store", store, "--sizes", "10", "30", "--calls", "5", "--folder", str(tmp_path)]
+        )
+    kept = json.loads((tmp_path / "benchmarks" / "sessions.json").read_text("utf-8"))
+    for points in kept["stores"].values():
+        assert [point["sessions"] for point in points] == [10, 30]
+    assert list(kept["stores"]) == ["memory", "sqlite"]
+    text = page.read_text("utf-8")
+    assert "old" not in text
+    assert "| SQLite | 30 |" in text
+    for verb in store_growth.VERBS:
+        drawing = tmp_path / "docs" / "performance" / f"sessions-{verb}.svg"
+        drawn = ET.fromstring(drawing.read_text("utf-8"))  # noqa: S314  # ours
+        assert {"memory", "SQLite"} <= {text for text in drawn.itertext() if text}
+
+
+def test_the_kept_growth_is_shown() -> None:
+    """docs/deploy.md has the table of benchmarks/sessions.json: every store, up to its largest."""
+    kept = json.loads((ROOT / "benchmarks" / "sessions.json").read_text("utf-8"))["stores"]
+    assert list(kept) == list(store_growth.KINDS)
+    shown = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    assert store_growth.table(kept) in shown

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from importlib.metadata import version
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,9 @@ def markdown(outcomes: Sequence[Outcome], peers: Sequence[Peer]) -> str:
     )
 
 
-def rewritten(page: str, tables: str) -> str:
+def rewritten(page: str, tables: str, begin: str = BEGIN, end: str = END) -> str:
     """A page with its tables as they are now. Raises ``ValueError`` if it has no place for them."""
-    before, after = page.index(BEGIN) + len(BEGIN), page.index(END)
+    before, after = page.index(begin) + len(begin), page.index(end)
     return f"{page[:before]}\n\n{tables}\n\n{page[after:]}"
 
 
@@ -138,6 +139,46 @@ def curve_drawn(curve: Curve) -> str:
         parts.append(f'<text x="{x:.0f}" y="{y - 8:.0f}" text-anchor="middle">{cost:.1f}</text>')
         parts.append(f'<text x="{x:.0f}" y="{bottom + 16}" text-anchor="middle">{size:g}</text>')
     return _svg(width, height, f"{curve.name} over {curve.size}", parts)
+
+
+def lines_drawn(title: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Several costs over one size; both axes are logarithmic, as both go over powers of ten."""
+    width, height, left, right, edge = 560, 300, 60, 110, 40
+    all_points = [point for points in lines.values() for point in points]
+    x_from, x_to = _decades([x for x, _ in all_points])
+    y_from, y_to = _decades([y for _, y in all_points])
+
+    def across(x: float) -> float:
+        return left + (log10(x) - x_from) / (x_to - x_from) * (width - left - right)
+
+    def up(y: float) -> float:
+        return height - edge - (log10(y) - y_from) / (y_to - y_from) * (height - 2 * edge)
+
+    parts = [f'<text x="8" y="20">{escape(title)}</text>']
+    for power in range(y_from, y_to + 1):
+        y = up(10.0**power)
+        parts.append(f'<line x1="{left}" y1="{y:.0f}" x2="{width - right}" y2="{y:.0f}"/>')
+        parts.append(
+            f'<text x="{left - 6}" y="{y + 4:.0f}" text-anchor="end">{10.0**power:g}</text>'
+        )
+    for power in range(x_from, x_to + 1):
+        label = f"{10**power:,}"
+        x = across(10.0**power)
+        parts.append(f'<text x="{x:.0f}" y="{height - 16}" text-anchor="middle">{label}</text>')
+    for name, points in lines.items():
+        placed = [(across(x), up(y)) for x, y in points]
+        drawn = " ".join(f"{x:.0f},{y:.0f}" for x, y in placed)
+        parts.append(f'<polyline points="{drawn}"/>')
+        parts.extend(f'<circle class="o" cx="{x:.0f}" cy="{y:.0f}" r="3"/>' for x, y in placed)
+        end_x, end_y = placed[-1]
+        parts.append(f'<text x="{end_x + 10:.0f}" y="{end_y + 4:.0f}">{escape(name)}</text>')
+    return _svg(width, height, title, parts)
+
+
+def _decades(values: Sequence[float]) -> tuple[int, int]:
+    """The powers of ten around them."""
+    least, most = floor(log10(min(values))), ceil(log10(max(values)))
+    return least, max(most, least + 1)
 
 
 def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:

@@ -132,7 +132,7 @@ class Request:
         raw = (self.raw_path or "").partition("?")[0]
         return (
             _resolvable(self.path) is not None
-            or _hides_separators(raw)
+            or _hides_separators(raw) is not None
             or self.elsewhere is not None
         )
 
@@ -202,6 +202,7 @@ _resolvable = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 ).match
+_hides_separators = re.compile(r"%(?:2[ef5]|5c|00)", re.IGNORECASE).search
 _parameters = re.compile(r";[^/]*").sub
 _unseen = re.compile(r"[\x00-\x1f\x7f\ufffd]").sub
 
@@ -220,8 +221,3 @@ def _resolved(path: str) -> str:
     """Without dot segments, empty segments, backslashes, and what cannot be seen."""
     plain = "/" + _unseen("", path).replace("\\", "/")
     return "/" + normpath(plain.replace("/@@", "/")).lstrip("/")
-
-
-def _hides_separators(raw_path: str) -> bool:
-    lowered = raw_path.lower()
-    return any(code in lowered for code in ("%2f", "%5c", "%2e", "%00", "%25"))

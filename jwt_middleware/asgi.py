@@ -19,6 +19,7 @@ from .driver import arun
 from .events import EventHook
 from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current
 from .keys import FetchKeys
+from .preflights import asgi_header_alone
 from .queries import redacted
 from .refusals import Refusal
 from .request import Request
@@ -84,6 +85,7 @@ class JWTMiddleware:
         self._pause = pause
         self._reads_forms = auth.settings.csrf == "double-submit"
         self._shows_token = auth.settings.show_access_token
+        self._header_alone: ASGIApp = asgi_header_alone(app)
         # FastAPI's `root_path` counts in the place of the server's. (Flask's is a folder.)
         self._own_mount: str = (
             getattr(app, "root_path", "") if hasattr(app, "root_path_in_servers") else ""
@@ -117,7 +119,8 @@ class JWTMiddleware:
         current.set(auth)
         try:
             if auth.closed == "ignored":
-                await self.app(scope, receive, send)
+                app = self._header_alone if self._flow.silences(auth) else self.app
+                await app(scope, receive, send)
             elif handshake:
                 await self._connect(auth, scope, receive, send)
             else:

@@ -90,6 +90,7 @@ class Flow:
         # None rather than an empty book: the hot path asks at every request.
         book = RuleBook(settings.rules, settings.public_paths)
         self._rules = book if settings.rules else None
+        self._asks_for_sign_in = settings.required or bool(settings.rules)
         self._login_page = re.split("[?#]", settings.login_url or "")[0].rstrip("/")
         self._endpoints = Endpoints(parts, self)
         self._has_endpoints = bool(self._endpoints.paths)
@@ -102,6 +103,11 @@ class Flow:
     def _ignores(self, request: Request) -> bool:
         """Whether the middleware leaves this request and its response alone."""
         return self._ignored.match(request) or request.preflight
+
+    def silences(self, auth: RequestAuth) -> bool:
+        """Whether only the header of the app's answer may go out, to a request that the middleware
+        leaves alone."""
+        return self._asks_for_sign_in and auth.request.preflight
 
     def glance(self, request: Request, now: float) -> RequestAuth | None:
         """The common case, at next to no cost; None: `arrive` has to look."""

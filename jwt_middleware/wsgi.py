@@ -19,6 +19,7 @@ from .environ import EnvironRequest, environ_key, replace_header
 from .events import EventHook
 from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current
 from .keys import FetchKeys
+from .preflights import wsgi_header_alone
 from .refusals import Refusal
 from .settings import Settings, SettingsKeywords
 from .showing import credentials
@@ -59,6 +60,7 @@ class JWTMiddleware:
         self._refresh_key = environ_key(auth.settings.refresh_header_name)
         self._reads_forms = auth.settings.csrf == "double-submit"
         self._shows_token = auth.settings.show_access_token
+        self._header_alone: WSGIApp = wsgi_header_alone(app)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         now = self._clock()
@@ -114,10 +116,11 @@ class JWTMiddleware:
                 self._settle(auth)
             return write
 
-        begin = start_response if auth.closed == "ignored" else start
+        ignored = auth.closed == "ignored"
+        app, begin = (self._left_alone(auth), start_response) if ignored else (self.app, start)
         reset = current.set(auth)
         try:
-            body = self.app(environ, begin)
+            body = app(environ, begin)
         except Exception:
             self._abandon(auth)
             raise
@@ -131,6 +134,9 @@ class JWTMiddleware:
         if type(body) in _COMPLETE or _is_wrapped_file(body, environ):
             return body
         return _Body(body, auth)
+
+    def _left_alone(self, auth: RequestAuth) -> WSGIApp:
+        return self._header_alone if self._flow.silences(auth) else self.app
 
     def _abandon(self, auth: RequestAuth) -> None:
         """An exception escapes before the response started: a logout is stored all the same."""

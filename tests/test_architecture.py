@@ -29,6 +29,7 @@ FLOORS: list[dict[str, str]] = [
         "jws": "A compact JWS, read strictly; what it says is not yet believed.",
         "request": "What both doors make of a request.",
         "forms": "One field of a form, in the beginning of a body.",
+        "preflights": "What goes out of the answer to a CORS preflight.",
         "queries": "A token in the query of a handshake, and the query without it.",
         "memory": "What one process remembers, within bounds.",
         "neighbours": "Other distributions that write into our folder.",

@@ -743,10 +743,12 @@ def test_get_auth_finds_an_ignored_request(door: str, kind: str) -> None:
     assert current.get() is None
 
 
-def test_a_preflight_passes_untouched() -> None:
-    """A CORS preflight reaches the app with cleared slots and its answer is left alone."""
+@pytest.mark.parametrize("required", [False, True])
+def test_a_preflight_passes_untouched(required: bool) -> None:
+    """A CORS preflight reaches the app with cleared slots and its answer is left alone; where a
+    sign-in is required, without content."""
     # S35
-    house = House(required=True)
+    house = House(required=required)
     ask = expired(house, method="OPTIONS")
     ask.fields = [
         *ask.fields,
@@ -755,7 +757,9 @@ def test_a_preflight_passes_untouched() -> None:
     ]
     through = Through(house)
     answer = through.ask("wsgi", ask)
-    assert (answer.status, answer.headers) == (200, TEXT)
+    length = [("Content-Length", "0")] if required else []
+    assert (answer.status, answer.headers) == (200, [*TEXT, *length])
+    assert answer.body == (b"" if required else b"hello")
     assert through.auth.claims is None
     assert house.event_names == ["login"]
 

@@ -416,6 +416,22 @@ def test_where_sign_in_is_required(house: House, kind: Any) -> None:
     assert (answer.status_code, answer.headers["Vary"]) == (401, "Cookie")
 
 
+@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_preflight(required: bool, kind: Any) -> None:
+    """Django's functions answer every method alike; to a stranger only by the header, where a
+    sign-in is required."""  # S35
+    asks = {"origin": "https://a.example", "access-control-request-method": "GET"}
+    house = House(required=required)
+    changed = {"ROOT_URLCONF": URLS.__name__, "MIDDLEWARE": [DOOR], "JWT_MIDDLEWARE": house.auth}
+    with override_settings(**changed):
+        answer = kind().options("/authorization", headers=asks)
+        answer = asyncio.run(answer) if kind is AsyncClient else answer
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.content == (b"" if required else b'{"field": null}')
+
+
 @pytest.mark.parametrize("house", [{"ignore_paths": ["/login"]}], indirect=True, ids=["ignored"])
 def test_ignored_paths(house: House) -> None:
     """Nothing is read and nothing is added where the middleware is told to stay out."""

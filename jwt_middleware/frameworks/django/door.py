@@ -27,7 +27,7 @@ from ...showing import credentials
 from ...transport import NOTHING
 from .bodies import peek
 from .configured import configured_auth
-from .responses import answer, fields_of, keep_context, put
+from .responses import answer, fields_of, keep_context, put, without_content
 
 
 class JWTMiddleware:
@@ -118,7 +118,7 @@ class JWTMiddleware:
         """Phase B, for error pages as well: Django has made responses of its exceptions."""
         keep_context(response, auth)
         if auth.closed == "ignored":
-            return response
+            return without_content(response) if self.auth.flow.silences(auth) else response
         fields = fields_of(response)
         additions = yield from self._leave(auth, response.status_code, fields)
         if isinstance(additions, Refusal):

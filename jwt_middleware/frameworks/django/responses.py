@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
 from ...handle import RequestAuth, serving
+from ...preflights import header_alone
 from ...refusals import Refusal
 
 
@@ -40,6 +41,14 @@ def put(response: HttpResponseBase, fields: Sequence[tuple[str, str]]) -> None:
             # One name may be set and, under another path, expired: both have to be sent.
             key = f"{cookie.key} {number}" if cookie.key in response.cookies else cookie.key
             response.cookies |= {key: cookie}
+
+
+def without_content(response: HttpResponseBase) -> HttpResponse:
+    """Its header alone; it is closed."""
+    bare = HttpResponse(status=response.status_code)
+    put(bare, header_alone(response.status_code, fields_of(response)))
+    response.close()
+    return bare
 
 
 class _Cookie(Morsel[str]):

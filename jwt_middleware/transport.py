@@ -114,6 +114,7 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._locations = tuple(Channel(location) for location in settings.token_location)
+        self._headers_first = self._locations[0] is Channel.HEADERS
         self.uses_cookies: bool = Channel.COOKIES in self._locations
         self.access_cookie: str = settings.access_cookie
         self._access_pair = f"{self.access_cookie}="
@@ -159,7 +160,7 @@ class Transport:
 
         Never another token than `locate` finds: this is the short way to the common answer.
         """
-        if self._locations[0] is Channel.HEADERS and (request.authorization or request.refresh):
+        if self._headers_first and (request.authorization or request.refresh):
             field = request.authorization or ""
             credentials = self._credentials(field) if len(field) <= self._longest_field else None
             return credentials[1] if credentials is not None else None

@@ -439,21 +439,17 @@ def merge_list(
     for index, (present, listed) in enumerate(merged):
         # Few names are as long: the others need not be compared, at every response.
         if len(present) == length and present.lower() == name.lower():
-            merged[index] = (present, _extended(listed, values, comma))
+            if listed.strip() in ("*", b"*"):
+                return merged
+            items = tuple(map(_strip, listed.lower().split(comma)))
+            more: AnyStr = listed
+            for value in values:
+                if value.lower() not in items:
+                    more = more + comma + value if more else value
+            merged[index] = (present, more)
             return merged
     merged.append((name, comma.join(values)))
     return merged
-
-
-def _extended(listed: AnyStr, values: Sequence[AnyStr], comma: AnyStr) -> AnyStr:
-    if listed.strip() in ("*", b"*"):
-        return listed
-    items = tuple(map(_strip, listed.lower().split(comma)))
-    more: AnyStr = listed
-    for value in values:
-        if value.lower() not in items:
-            more = more + comma + value if more else value
-    return more
 
 
 def _parent_domains(host: str | None) -> list[str]:

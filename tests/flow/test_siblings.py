@@ -223,10 +223,13 @@ def test_it_counts_as_known() -> None:
 
 @pytest.mark.parametrize("method", ["POST", "OPTIONS"])
 def test_other_methods_are_looked_at(method: str) -> None:
-    """Another site may have caused a POST; OPTIONS may be a preflight."""
+    """Another site may have caused a POST, unless the tokens are in headers, where no other site
+    could have put them; OPTIONS may be a preflight."""
     # S40
     _, sibling = reissued()
     assert not glanced(sibling, method)
+    _, by_header = reissued(HeaderClient)
+    assert glanced(by_header, method) is (method == "POST")
 
 
 def test_another_field_is_looked_at() -> None:
@@ -421,6 +424,23 @@ def test_the_answer_is_repeated_once_it_starts() -> None:
     assert auth.closed == "started"
 
 
+def test_only_who_came_after_the_answer_is_given_it_again() -> None:
+    """Who came before it was made, to rotate as well, is held against the row, as at any process:
+    it may have ended elsewhere meanwhile."""
+    # S44
+    house = House(rotation_grace=GRACE, access_token_expires=LIFE)
+    browser = Browser(house)
+    session_id = browser.login()
+    house.wait(LIFE)
+    first, second = browser.arrive().auth, browser.arrive().auth
+    browser.respond(first)
+    house.store.revoke(session_id, reason="logout", now=house.now)
+    assert house.flow.repeat(second, 200, [], house.now) is None
+    outcome = browser.respond(second)
+    assert isinstance(outcome, Additions)
+    assert outcome.access is None
+
+
 def test_a_response_that_can_carry_no_token_repeats_none() -> None:
     """HEAD, 304, no response at all, and one on which the app sets our cookie itself."""
     # S36, S37
@@ -465,7 +485,10 @@ def test_a_visitors_form_gets_its_cookie() -> None:
     _, sibling = reissued(HeaderClient, csrf="double-submit", token_location="cookies,headers")
     auth = sibling.arrive().auth
     token = auth.csrf_token
+    sibling.house.forget_commands()
     (cookie,) = set_cookies(sibling.respond(auth))
+    assert sibling.house.store_commands == []
+    assert sibling.house.event_names == ["replayed"]
     assert (cookie.name, cookie.value) == (sibling.house.auth.settings.csrf_cookie, token)
 
 

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from jwt_middleware.events import Event, EventName, tell
+from jwt_middleware.world import Hooks
 
 NAMES = get_args(EventName)
 LOUD = {"reuse", "store_unavailable", "store_behind", "oversized"}
@@ -85,3 +86,17 @@ def test_an_event_has_room_for_ids_and_reasons_alone() -> None:
     assert Event.__slots__ == ("name", "at", "reason", "subject", "session_id")
     with pytest.raises(AttributeError):
         Event("login", 1.5).name = "reuse"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_what_happens_often_is_told_to_whoever_hears(caplog: pytest.LogCaptureFixture) -> None:
+    """A repeated answer is told to the hook and to the log; where neither listens, to nobody."""
+    heard: list[Event] = []
+    caplog.set_level(logging.WARNING, "jwt_middleware")
+    Hooks(None, None).tell("replayed", 1.0, "alice", "sid")
+    assert caplog.records == []
+    Hooks(None, heard.append).tell("replayed", 1.0, "alice", "sid")
+    assert heard == [Event("replayed", 1.0, None, "alice", "sid")]
+    caplog.set_level(logging.INFO, "jwt_middleware")
+    Hooks(None, None).tell("replayed", 2.0, "alice", "sid")
+    (record,) = caplog.records
+    assert "replayed" in record.getMessage()

@@ -177,8 +177,7 @@ class FileKeys:
     def _begin_again(self) -> None:
         """In a forked child: the parent may have been stopped in the midst of a look."""
         self._looking = Lock()
-        self._texts = ()
-        self.version += 1
+        self.version += 1  # it may have stopped just before this
 
     @property
     def keys(self) -> tuple[Key, ...]:

@@ -88,6 +88,20 @@ def test_no_lock_is_inherited(tmp_path: Path) -> None:
     assert all(one is other for one, other in zip(locks, locks_of(auth), strict=True))
 
 
+def test_a_child_follows_its_key_files(tmp_path: Path) -> None:
+    """What its parent verified it verifies again, and a changed file is read."""  # S51
+    file = tmp_path / "key.pem"
+    file.write_text(pem(key_for("ES256")), "ascii")
+    auth = JWTAuth(secret_key=SECRET, algorithm="ES256", private_key=file, keys_reload=60)
+    keys: Any = auth.flow.parts.tokens.own_keys
+    version, before = keys.version, keys.signing.kid
+    keys._begin_again()
+    assert keys.version == version + 1
+    file.write_text(pem(key_for("ES256", 1)), "ascii")
+    keys.refresh(None, auth.clock() + 100)
+    assert keys.signing.kid != before
+
+
 def test_what_is_gone_is_forgotten() -> None:
     """Forks are no reason to keep anything for ever, and what goes meanwhile is passed over."""
     gc.collect()

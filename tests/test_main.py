@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,16 @@ def _ctrl_c(seconds: float) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.fixture
+def ctrl_c_is_heeded() -> Iterator[None]:
+    """Whoever runs the tests in the background may ignore it, and programs inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of this kind are POSIX's")
+@pytest.mark.usefixtures("ctrl_c_is_heeded")
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
 def test_the_demo_ends_quietly(door: str, number: signal.Signals, tmp_path: Path) -> None:
@@ -125,11 +135,14 @@ def test_the_demo_ends_quietly(door: str, number: signal.Signals, tmp_path: Path
         text=True,
     )
     with program:
-        assert program.stdout is not None
-        assert program.stdout.readline().startswith("Open http://127.0.0.1:")
-        assert [path.name for path in tmp_path.glob("jwt-demo-*")] != []
-        program.send_signal(number)
-        _, err = program.communicate(timeout=30)
+        try:
+            assert program.stdout is not None
+            assert program.stdout.readline().startswith("Open http://127.0.0.1:")
+            assert [path.name for path in tmp_path.glob("jwt-demo-*")] != []
+            program.send_signal(number)
+            _, err = program.communicate(timeout=30)
+        finally:
+            program.kill()
     assert (program.returncode, err) == (0, "")
     assert list(tmp_path.glob("jwt-demo-*")) == []
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from flask import Flask
 from real_http import SECRET, wait_until
 from starlette.applications import Starlette
@@ -72,9 +73,9 @@ def store_of(kind: str, *, for_event_loop: bool) -> Any:
     if kind == "redis":
         store = AsyncRedisSessionStore if for_event_loop else RedisSessionStore
         return store(url, prefix=f"{NAME}:", timeout=20)
-    return SQLAlchemySessionStore(
-        url, sessions=f"{NAME}_sessions", epochs=f"{NAME}_epochs", timeout=20
-    )
+    # Eight workers: the server has a hundred connections, and other tests keep some open, too.
+    engine = sa.create_engine(url, pool_size=2, max_overflow=2, pool_timeout=20, pool_pre_ping=True)
+    return SQLAlchemySessionStore(engine, sessions=f"{NAME}_sessions", epochs=f"{NAME}_epochs")
 
 
 def auths(*, for_event_loop: bool) -> dict[str, JWTAuth]:

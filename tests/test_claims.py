@@ -6,6 +6,7 @@ import collections
 import copy
 import enum
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Any
 
 import pytest
@@ -212,3 +213,12 @@ def test_names_that_json_would_change_are_refused() -> None:
     """JSON makes text of a number in a name, and two claims could become one."""
     with pytest.raises(InvalidClaims, match="names"):
         custom_claims({1: "a", "1": "b"}, "sub")  # type: ignore[dict-item]
+
+
+def test_a_scalar_of_another_type_stays_as_it_is() -> None:
+    """An app's own kinds of number and text go through claims unchanged."""
+
+    class Level(IntEnum):
+        HIGH = 3
+
+    assert Claims({"levels": [Level.HIGH]})["levels"][0] is Level.HIGH

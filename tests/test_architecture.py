@@ -7,7 +7,6 @@ here where it stands and why. docs/architecture.md shows the same house to peopl
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from uncovered import environ_without_coverage
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jwt_middleware"
@@ -238,7 +238,7 @@ def loaded_by(module: str) -> set[str]:
         f"importlib.import_module({module!r}); print(*(set(sys.modules) - before))"
     )
     # Without coverage, which would load modules of its own.
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
+    environ = environ_without_coverage()
     answer = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -322,7 +322,7 @@ def test_what_is_loaded_is_needed(settings: str, loaded: set[str]) -> None:
         f"JWTMiddleware(None, secret_key='x' * 32, session_store='memory://', {settings}); "
         "print(*{'jwt', 'werkzeug', 'cryptography'} & set(sys.modules))"
     )
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
+    environ = environ_without_coverage()
     answer = subprocess.check_output(
         [sys.executable, "-c", code], cwd=ROOT, env=environ, text=True, timeout=60
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from uncovered import environ_without_coverage
 
 from jwt_middleware import neighbours
 from jwt_middleware.errors import ConfigurationError
@@ -103,7 +103,7 @@ def test_an_app_at_its_start(tmp_path: Path, door: str) -> None:
     shutil.rmtree(tmp_path / "jwt_middleware" / "demo")
     installed(tmp_path, "jwt_middleware", {"jwt_middleware/__init__.py": "middleware = None\n"})
     # Without coverage: what runs is a copy.
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
+    environ = environ_without_coverage()
     code = f"from jwt_middleware.{door} import JWTMiddleware as M; M(None, secret_key='x' * 40)"
     answer = subprocess.run(
         [sys.executable, "-c", code],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,6 +43,7 @@ from hypothesis import strategies as st
 from joserfc.jwk import OctKey
 from keychain import jwk, key_for, public_pem, sign
 from stepping import SECRET
+from uncovered import environ_without_coverage
 
 from jwt_middleware import Issuer, LegacyTokens
 from jwt_middleware.errors import InvalidToken, TokenTooLarge
@@ -428,7 +428,7 @@ def test_the_library_is_loaded_on_demand(key: str | None) -> None:
         f"JWTAuth(secret_key={SECRET!r}, encryption_key=key).flow; "
         "print('joserfc' in sys.modules, 'jwt_middleware.jwe' in sys.modules)"
     )
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    environ = environ_without_coverage()
     answer = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[1],

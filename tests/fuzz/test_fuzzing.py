@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import pytest
 from corpus import keep, kept
 from targets import PREPARED, TARGETS
+from uncovered import environ_without_coverage
 
 from jwt_middleware import (
     csrf,
@@ -66,7 +67,7 @@ def test_mutants_find_nothing(name: str, tmp_path: Path) -> None:
     if importlib.util.find_spec("atheris") is None:
         _missing("needs atheris: pip install '.[fuzz]' (wheels for Linux, CPython 3.11 to 3.14)")
     # Without coverage, which would count what atheris has rewritten.
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
+    environ = environ_without_coverage()
     done = subprocess.run(
         [
             *(sys.executable, str(RUN), name, f"--folder={tmp_path}", "-seed=1"),

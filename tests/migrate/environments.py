@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from uncovered import environ_without_coverage
 
 ROOT = next(path for path in Path(__file__).parents if (path / "pyproject.toml").exists())
 OLD = Path(__file__).with_name("old")
@@ -87,7 +88,7 @@ def told_by(package: str, script: str, *arguments: str, cwd: Path = OLD) -> Any:
         cwd=cwd,
         # Without coverage, which is not installed there.
         env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("COV")},
+            **environ_without_coverage(),
             "PYTHONPATH": os.pathsep.join(map(str, paths)),
             "PYTHONDONTWRITEBYTECODE": "1",
         },

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from changes import changes_of
 from measure import BAR, ROOT, TESTS, Score, changes_in, equivalent
+from uncovered import environ_without_coverage
 
 
 def names_of(source: str) -> list[str]:
@@ -120,7 +120,7 @@ print(json.dumps([*alive, [thorough(file, code, tests) for code in codes]]))
 def test_both_ways_notice(tmp_path: Path) -> None:
     """A change that a test contradicts is noticed, and one that none looks at is not."""
     # In an interpreter that has not imported the package, and without coverage's instruments.
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
+    environ = environ_without_coverage()
     done = subprocess.run(
         [sys.executable, "-c", BOTH_WAYS, str(tmp_path / "notes.json"), NOTICED, UNSEEN],
         cwd=ROOT,

@@ -17,6 +17,7 @@ from .auth import JWTAuth
 from .bodies import ReplayedReceive
 from .driver import arun
 from .events import EventHook
+from .fields import decoded, encoded
 from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current
 from .keys import FetchKeys
 from .preflights import asgi_header_alone
@@ -204,9 +205,7 @@ class JWTMiddleware:
                 else:
                     closing = kind == "websocket.close"
                     status = None if closing else message.get("status", _SWITCHING_PROTOCOLS)
-                    outcome = await self._respond(
-                        auth, status, _decoded(message.get("headers", ()))
-                    )
+                    outcome = await self._respond(auth, status, decoded(message.get("headers", ())))
                     if isinstance(outcome, Refusal):
                         refused = True
                         await self._send_refusal(outcome, scope, send)
@@ -237,7 +236,7 @@ class JWTMiddleware:
     def _with(self, additions: Additions, message: Message, vary: list[bytes]) -> Message:
         headers: Any = message.get("headers", ())
         if additions is not NOTHING:
-            headers = _encoded(self._flow.merge(additions, _decoded(headers)))
+            headers = encoded(self._flow.merge(additions, decoded(headers)))
         if vary and message["type"] != "websocket.accept":
             headers = merge_list(headers, b"vary", vary, b",")
         return {**message, "headers": headers}
@@ -255,7 +254,7 @@ class JWTMiddleware:
                 # The server makes a 403 of it.
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
                 return
-        headers = _encoded(refusal.headers)
+        headers = encoded(refusal.headers)
         if self._vary:
             headers = merge_list(headers, b"vary", self._vary, b",")
         await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
@@ -266,11 +265,3 @@ def _replaced(headers: Any, wanted: bytes, value: str | None) -> _Headers:
     """Request headers with this one as the app shall see it; None: not at all."""
     others = [(name, other) for name, other in headers if name.lower() != wanted]
     return others if value is None else [*others, (wanted, value.encode("latin-1"))]
-
-
-def _decoded(headers: Any) -> list[tuple[str, str]]:
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-
-
-def _encoded(headers: Any) -> _Headers:
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]

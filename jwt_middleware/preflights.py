@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .fields import decoded, encoded
+
 _OF_CONTENT = frozenset(
     ("content-length", "content-encoding", "etag", "trailer", "transfer-encoding")
 )
@@ -49,14 +51,8 @@ def asgi_header_alone(app: Callable[..., Any]) -> Callable[..., Any]:
         async def send_header(message: Any) -> None:
             if message["type"] != "http.response.start":
                 return
-            given = [
-                (name.decode("latin-1"), value.decode("latin-1"))
-                for name, value in message.get("headers", ())
-            ]
-            headers = [
-                (name.lower().encode("latin-1"), value.encode("latin-1"))
-                for name, value in header_alone(message["status"], given)
-            ]
+            given = decoded(message.get("headers", ()))
+            headers = encoded(header_alone(message["status"], given))
             await send({**message, "headers": headers, "trailers": False})
             await send({"type": "http.response.body", "body": b""})
 

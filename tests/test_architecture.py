@@ -23,6 +23,7 @@ FLOORS: list[dict[str, str]] = [
     {
         "errors": "The tree of everything that can go wrong; it knows nobody.",
         "forks": "What a forked child begins anew.",
+        "fields": "Header fields as text, and as bytes.",
     },
     {
         "driver": "Commands, and the two loops that run a decision against the world.",

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from .. import asgi, wsgi
 from ..auth import JWTAuth
+from ..fields import decoded
 from ..handle import get_auth
 from ..sessions import ListedSession
 from ..tokens import TokenPair
@@ -77,8 +78,7 @@ async def race_tasks(where: object, presenters: int = 16) -> None:
 
         async def send(message: MutableMapping[str, Any]) -> None:
             nonlocal body
-            fields = message.get("headers", ())
-            sent.extend((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
+            sent.extend(decoded(message.get("headers", ())))
             body += message.get("body", b"")
 
         scope = {"type": "http", "method": "GET", "path": race.path, "headers": race.headers}

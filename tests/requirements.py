@@ -70,7 +70,8 @@ REQUIREMENTS: dict[str, dict[int, str]] = {
     "Responses": {
         33: "401 with `WWW-Authenticate` as RFC 6750 has it; 403 for a scope that is missing.",
         34: "Error texts are fixed ASCII; nothing of the request is echoed.",
-        35: "A CORS preflight passes untouched, with the slots cleared.",
+        35: "A CORS preflight passes untouched, with the slots cleared; where a sign-in is asked for, "
+        "the header alone of its answer goes out.",
         36: "No cache ever hands one user's token to another.",
         37: "The app's own cookies are kept; if it sets ours, its word counts.",
         38: "New tokens travel the way the old ones came, never both ways.",

@@ -205,12 +205,15 @@ class JWTMiddleware:
                 else:
                     closing = kind == "websocket.close"
                     status = None if closing else message.get("status", _SWITCHING_PROTOCOLS)
-                    outcome = await self._respond(auth, status, decoded(message.get("headers", ())))
+                    headers = decoded(message.get("headers", ()))
+                    repeated = self._flow.repeat(auth, status, headers, self._clock())
+                    outcome = repeated or await self._respond(auth, status, headers)
                     if isinstance(outcome, Refusal):
                         refused = True
                         await self._send_refusal(outcome, scope, send)
                         return
                     additions = outcome
+                    plain = repeated is not None  # then nothing was done that is to be settled
             if kind != "websocket.close":
                 message = self._with(additions, message, vary)
             await send(message)
@@ -222,11 +225,7 @@ class JWTMiddleware:
     async def _respond(
         self, auth: RequestAuth, status: int | None, headers: list[tuple[str, str]]
     ) -> Additions | Refusal:
-        now = self._clock()
-        repeated = self._flow.repeat(auth, status, headers, now)
-        if repeated is not None:
-            return repeated
-        return await arun(self._flow.respond(auth, status, headers, now), self._world)
+        return await arun(self._flow.respond(auth, status, headers, self._clock()), self._world)
 
     async def _settle(self, auth: RequestAuth) -> None:
         now = self._clock()

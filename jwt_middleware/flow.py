@@ -492,7 +492,7 @@ class Flow:
         """Phase B at a glance, for a sibling that gets what another was given; None: `respond`
         has to look. A plain function, too: of the event it tells, nobody waits for an answer."""
         reissue = auth.reissue
-        if reissue is None or not reissue.remembered or auth.intent is not None:
+        if reissue is None or reissue.answer is None or auth.intent is not None:
             return None
         if self._muted(auth, status, headers):
             return None
@@ -554,10 +554,10 @@ class Flow:
 
     # ── Behind the started response ──────────────────────────────────────────────
 
-    def merge(self, additions: Additions, headers: Headers) -> Headers:
+    def merge(self, additions: Additions, headers: Headers) -> list[tuple[str, str]]:
         """The headers to send: again at each start, should the app start over (PEP 3333)."""
         if self.parts.transport.sends_tokens(headers):
-            return headers
+            return list(headers)
         return additions.apply(headers)
 
     def unsettled(self, auth: RequestAuth, now: float) -> bool:

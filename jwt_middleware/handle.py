@@ -33,7 +33,7 @@ from .rotation import Row
 from .sessions import Session
 from .settings import Settings
 from .tokens import AccessToken, RefreshToken, TokenPair, Tokens, Verified
-from .transport import Channel, Presented, Transport
+from .transport import Additions, Channel, Presented, Transport
 
 CLAIMS_KEY = "jwt_middleware.claims"
 AUTH_KEY = "jwt_middleware.auth"
@@ -80,6 +80,16 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What this process has minted for the two tokens of a request, and may give again."""
+
+    additions: Additions
+    made_at: float
+    until: float
+    """Seconds since the epoch. From that moment on another process may rotate again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reissue:
     """A refresh token that signed the request in: what may go out is judged again later."""
 
@@ -93,8 +103,8 @@ class Reissue:
     """The tokens as they came."""
     expired: AccessToken | None = None
     """The access token among them, if it is authentic and just too old."""
-    remembered: bool = False
-    """This process has minted the answer for these tokens already, and may give it again."""
+    answer: Answer | None = None
+    """What it got, if another request came with the same tokens before."""
 
 
 class RequestAuth:
@@ -159,9 +169,7 @@ class RequestAuth:
     @property
     def subject(self) -> str | None:
         """Whom the claims name; None when anonymous."""
-        if self.claims is None:
-            return None
-        return str(self.claims[self.parts.settings.identity_claim])
+        return None if self.claims is None else self.identity
 
     @property
     def session_id(self) -> str | None:
@@ -193,7 +201,8 @@ class RequestAuth:
 
     @property
     def identity(self) -> str:
-        return self.subject or ""
+        claims = self.claims
+        return "" if claims is None else str(claims[self.parts.settings.identity_claim])
 
     @property
     def display_name(self) -> str:

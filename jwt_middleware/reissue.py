@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from .claims import Claims
 from .driver import Asks
-from .handle import Parts, Reissue, RequestAuth
+from .handle import Answer, Parts, Reissue, RequestAuth
 from .request import Request
 from .rotation import TABLE, Presented, Row, Verdict, judge, swap_forward, swap_to_successor
 from .sessions import Session, store
@@ -36,14 +36,12 @@ REPLAY = next(row for row in TABLE if row.verdict is Verdict.REPLAY)
 
 @dataclass(slots=True)
 class Minted:
-    """An answer this process made after its own swap."""
+    """An answer this process made after its own swap, and for whom."""
 
     reissue: Reissue
+    answer: Answer
     successor: Session
-    additions: Additions
     fields: Fields
-    made_at: float
-    until: float
     claims: Claims | None = None
     """What siblings are shown; None until the first one comes, as most reissues have none."""
 
@@ -201,15 +199,10 @@ class Reissuer:
         """Siblings with the same two tokens may be served from here for a grace."""
         if self.parts.settings.check_session != "never":
             return  # the row is to be asked each time
-        until = now + self.parts.settings.rotation_grace
-        minted = Minted(
-            replace(reissue, row=REPLAY, remembered=True),
-            successor,
-            additions,
-            _fields(request),
-            now,
-            until,
-        )
+        answer = Answer(additions, made_at=now, until=now + self.parts.settings.rotation_grace)
+        again = replace(reissue, row=REPLAY, answer=answer)
+        fields = request.authorization, request.refresh, request.cookie
+        minted = Minted(again, answer, successor, fields)
         self.parts.memory.minted.put(reissue.presented, minted)
         if reissue.expired is not None and len(request.cookie or "") <= LONGEST_FIELD:
             self.parts.memory.siblings.put(reissue.presented.access or "", minted)
@@ -217,14 +210,17 @@ class Reissuer:
     def recall(self, presented: PresentedTokens, now: float) -> Minted | None:
         """What was made for these tokens, while it may be given again."""
         minted: Minted | None = self.parts.memory.minted.get(presented)
-        return minted if minted is not None and self._stands(minted, now) else None
+        if minted is None or not self._stands(minted.answer, minted.reissue, now):
+            return None
+        return minted
 
     def sibling(self, access: str, request: Request, now: float) -> Minted | None:
         """The same at a glance, for a request whose fields hold what those of the first did."""
         minted: Minted | None = self.parts.memory.siblings.get(access)
-        if minted is None or minted.fields != _fields(request):
+        fields = request.authorization, request.refresh, request.cookie
+        if minted is None or minted.fields != fields:
             return None
-        return minted if self._stands(minted, now) else None
+        return minted if self._stands(minted.answer, minted.reissue, now) else None
 
     def claims_of(self, minted: Minted) -> Claims:
         """What a sibling is shown: the row as it was made, and the generation it has proven."""
@@ -232,31 +228,29 @@ class Reissuer:
         if claims is None:
             proven = minted.reissue.refresh.generation
             members = self.parts.tokens.members(
-                minted.successor, generation=proven, now=minted.made_at
+                minted.successor, generation=proven, now=minted.answer.made_at
             )
             claims = minted.claims = Claims(members)
         return claims
 
-    def _stands(self, minted: Minted, now: float) -> bool:
-        if now >= minted.until:
-            return False  # from here on another process may rotate again
-        session_id = minted.reissue.session.id
-        if session_id in self.parts.memory.ended:
+    def _stands(self, answer: Answer, reissue: Reissue, now: float) -> bool:
+        if now >= answer.until:
             return False
-        updated_at = self.parts.memory.updated.get(session_id)
-        return updated_at is None or updated_at < minted.made_at
+        memory, session_id = self.parts.memory, reissue.session.id
+        if session_id in memory.ended:
+            return False
+        updated_at = memory.updated.get(session_id)
+        return updated_at is None or updated_at < answer.made_at
 
     def repeat(self, auth: RequestAuth, reissue: Reissue, now: float) -> Additions | None:
         """The answer that another request with the same tokens was given, if it stands."""
-        minted = self.recall(reissue.presented, now)
-        if minted is None or undeliverable(auth.request, auth.channel):
+        answer = reissue.answer
+        if answer is None or not self._stands(answer, reissue, now):
+            return None
+        if undeliverable(auth.request, auth.channel):
             return None
         self.parts.tell("replayed", auth.now, reissue.refresh.subject, reissue.session.id)
-        return minted.additions
-
-
-def _fields(request: Request) -> Fields:
-    return (request.authorization, request.refresh, request.cookie)
+        return answer.additions
 
 
 def undeliverable(request: Request, channel: Channel | None) -> bool:

@@ -89,11 +89,11 @@ class Additions:
     def apply(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """The app's headers with these added. What the app says is kept, but for caching:
         a response that carries tokens is nobody else's (RFC 9111 section 3)."""
-        kept = [
-            field
-            for field in headers
-            if (name := field[0].lower()) not in _CACHING and not name.endswith(_CDN_CACHING)
-        ]
+        kept: list[tuple[str, str]] = []
+        for header in headers:
+            name = header[0].lower()
+            if name not in _CACHING and not name.endswith(_CDN_CACHING):
+                kept.append(header)
         kept.append(("Cache-Control", "no-store"))
         kept.extend(self.fields)
         if self.expose and any(name.lower() == _ALLOWED_ORIGIN for name, _ in kept):
@@ -134,9 +134,8 @@ class Transport:
         self.vary_by_refresh: tuple[str, ...] = self.vary + refresh
         """The same for a request that came with a refresh token in its header."""
         self._query_param = settings.websocket_query_param
-        self._token_headers = frozenset(
-            (settings.access_response_header.lower(), settings.refresh_header_name.lower())
-        )
+        own_headers = settings.access_response_header, settings.refresh_header_name
+        self._carriers = frozenset(("set-cookie", *(name.lower() for name in own_headers)))
         self._longest_field = settings.max_token_length + len(settings.header_type) + 64
         scheme = re.escape(settings.header_type)
         space = " +" if scheme else ""
@@ -333,11 +332,11 @@ class Transport:
     def sends_tokens(self, headers: Iterable[tuple[str, str]]) -> bool:
         """Whether the app itself sets one of our cookies or token headers: then its word
         counts, not ours. (The "app" may be this middleware, wrapped twice.)"""
-        for name, value in headers:
-            field_name = name.lower()
-            if field_name in self._token_headers:
-                return True
-            if field_name == "set-cookie" and value.partition("=")[0].strip() in self._names:
+        for header in headers:
+            name = header[0].lower()
+            if name in self._carriers and (
+                name != "set-cookie" or cookie_name(header) in self._names
+            ):
                 return True
         return False
 

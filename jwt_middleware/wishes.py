@@ -147,7 +147,7 @@ class Wishes:
             return NOTHING
         if reissue is not None:
             # The swap starts where the row stood at arrival: storing claims moved nothing.
-            fresh = replace(reissue, claims=claims, remembered=False)
+            fresh = replace(reissue, claims=claims, answer=None)
             return (yield from self._reissuer.reissue(auth, fresh, now))
         # No refresh token has signed this request: the new token lives no longer than the one
         # it replaces, or one of them could be kept alive for ever, past the idle limit.

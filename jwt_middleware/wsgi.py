@@ -100,12 +100,15 @@ class JWTMiddleware:
                 if plain:
                     auth.closed = "started"
                 else:
-                    outcome = self._respond(auth, int(status[:3]), headers)
+                    code = int(status[:3])
+                    repeated = self._flow.repeat(auth, code, headers, self._clock())
+                    outcome = repeated or self._respond(auth, code, headers)
+                    plain = repeated is not None  # then nothing was done that is to be settled
             if outcome is not NOTHING:
                 if isinstance(outcome, Refusal):
                     self._refuse(outcome, start_response, exc_info)
                     return _discard
-                headers = list(self._flow.merge(outcome, headers))
+                headers = self._flow.merge(outcome, headers)
             if vary:
                 headers = merge_list(headers, "Vary", vary, ",")
             if exc_info is None:
@@ -146,11 +149,7 @@ class JWTMiddleware:
     def _respond(
         self, auth: RequestAuth, status: int | None, headers: list[tuple[str, str]]
     ) -> Additions | Refusal:
-        now = self._clock()
-        repeated = self._flow.repeat(auth, status, headers, now)
-        if repeated is not None:
-            return repeated
-        return run(self._flow.respond(auth, status, headers, now), self.auth.world)
+        return run(self._flow.respond(auth, status, headers, self._clock()), self.auth.world)
 
     def _settle(self, auth: RequestAuth) -> None:
         now = self._clock()

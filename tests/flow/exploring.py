@@ -707,8 +707,8 @@ class Exploration:
         memory = state.memories[flight.process]
         minted = memory.minted.get(("cookies", *flight.jar))
         for one in memory.minted.values():
-            minted = one if one.additions is additions else minted
-        if minted is None or minted.additions is not additions:
+            minted = one if one.answer.additions is additions else minted
+        if minted is None or minted.answer.additions is not additions:
             return False
         access = self.world.read(additions).access
         assert access is not None
@@ -854,9 +854,9 @@ def _row_key(row: Session) -> tuple[Any, ...]:
 
 def _memory_key(memory: Memory, now: float, tokens: set[str | None]) -> int:
     minted = frozenset(
-        (presented, minted.until, tuple(minted.additions.fields))
+        (presented, minted.answer.until, tuple(minted.answer.additions.fields))
         for presented, minted in memory.minted.items()
-        if minted.until >= now
+        if minted.answer.until >= now
     )
     verified = frozenset(
         (token, settled)

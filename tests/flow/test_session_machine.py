@@ -168,7 +168,7 @@ class SessionMachine(RuleBasedStateMachine):
         """Phase B, and what must hold of it."""
         memory = flight.house.auth._memory
         remembered = [
-            one.additions for part in (memory.minted._young, memory.minted._old)
+            one.answer.additions for part in (memory.minted._young, memory.minted._old)
             for one in part.values()
         ]  # fmt: skip
         outcome = flight.browser.respond(flight.auth, status, house=flight.house)

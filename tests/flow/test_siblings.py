@@ -135,7 +135,7 @@ def answered(house: House, auth: RequestAuth, response: int, wait: float) -> obj
     assert isinstance(outcome, Additions)
     sent = list(house.flow.merge(outcome, headers))
     access: dict[str, Any] | None = None
-    if outcome.access is not None and now >= minted(house).until:
+    if outcome.access is not None and now >= minted(house).answer.until:
         access = {**token_claims(outcome.access), "jti": "random"}
         csrf = house.auth.settings.csrf_cookie
         sent = [field for field in sent if outcome.access not in field[1]]
@@ -289,7 +289,7 @@ def test_a_repeated_answer_needs_a_way_back() -> None:
     browser, sibling = reissued(HeaderClient)
     auth = sibling.arrive(sibling.request(websocket=True)).auth
     assert auth.reissue is not None
-    assert auth.reissue.remembered
+    assert auth.reissue.answer
     outcome = sibling.respond(auth)
     assert isinstance(outcome, Additions)
     assert outcome.access is None
@@ -331,7 +331,7 @@ def test_beside_a_token_that_is_no_expired_one() -> None:
 
 
 EDGES: dict[str, tuple[Callable[[House, float], object], bool]] = {
-    "grace over": (lambda house, at: setattr(minted(house), "until", at), False),
+    "grace over": (lambda house, at: object.__setattr__(minted(house).answer, "until", at), False),
     "not expired": (lambda house, at: setattr(expired(house), "expires_at", at), True),
     "keys due": (lambda house, at: setattr(house.flow.parts.tokens.own_keys, "due", at), False),
 }
@@ -351,7 +351,7 @@ def test_moments_that_are_over(edge: str) -> None:
     change = object.__setattr__
     if edge == "grace over":
         for at, enough in ((0.001, True), (0.0, False)):
-            change(minted(browser.house), "until", browser.house.now + at)
+            change(minted(browser.house).answer, "until", browser.house.now + at)
             assert glanced(sibling) is enough
         return
     for at, enough in ((0.0, enough_at), (0.001, not enough_at)):
@@ -420,7 +420,7 @@ def test_the_answer_is_repeated_once_it_starts() -> None:
     assert house.flow.repeat(asked, 200, [], house.now) is None
     assert asked.closed is None
     outcome = house.flow.repeat(auth, 200, [], house.now)
-    assert outcome is minted(house).additions
+    assert outcome is minted(house).answer.additions
     assert auth.closed == "started"
 
 
@@ -460,7 +460,7 @@ def test_an_answer_past_the_grace_is_not_repeated() -> None:
     # S44
     browser, sibling = reissued()
     auth = sibling.arrive().auth
-    until = minted(browser.house).until
+    until = minted(browser.house).answer.until
     assert browser.house.flow.repeat(auth, 200, [], until) is None
     assert browser.house.flow.repeat(auth, 200, [], until - 0.001) is not None
 

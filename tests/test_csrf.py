@@ -8,7 +8,7 @@ import pytest
 from forging import make_settings
 from stepping import make_request
 
-from jwt_middleware.csrf import CsrfPolicy, OriginPolicy
+from jwt_middleware.csrf import CsrfPolicy, OriginPolicy, host_replaced
 from jwt_middleware.csrf_tokens import VISITOR
 
 HOST = "app.example"
@@ -217,6 +217,32 @@ def test_each_reason_is_explained() -> None:
     assert policy.explain("csrf_token_missing", make_request()) is not None
     assert policy.explain("csrf_token_invalid", make_request()) is not None
     assert policy.explain("expired", make_request()) is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "asked", "replaced"),
+    [
+        (OURS, HOST, True),
+        (OURS, f" {HOST} , inner.example", True),
+        (OURS, f"inner.example, {HOST}", False),
+        (EVIL, HOST, False),
+        (OURS, None, False),
+        (None, HOST, False),
+        (None, None, False),
+    ],
+)
+def test_a_replaced_host_is_told(origin: str | None, asked: str | None, replaced: bool) -> None:
+    """Where a proxy says that the browser asked for the very Host its origin names, the refusal
+    tells that Host was replaced on the way; for another reason it does not."""  # S40
+    named = {"origin": origin, "x-forwarded-host": asked, "host": "inner:8000"}
+    headers = {name: value for name, value in named.items() if value is not None}
+    request = make_request("POST", headers=headers)
+    policy = CsrfPolicy(make_settings(csrf="double-submit"))
+    assert host_replaced(request) is replaced
+    plain = policy.explain("csrf", make_request("POST"))
+    assert (policy.explain("csrf", request) != plain) is replaced
+    missing = policy.explain("csrf_token_missing", make_request("POST"))
+    assert policy.explain("csrf_token_missing", request) == missing
 
 
 def test_a_form_is_awaited_where_there_is_a_body_to_look_at() -> None:

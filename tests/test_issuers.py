@@ -15,6 +15,7 @@ from stepping import Browser, HeaderClient, House
 from through import Ask, Through, bearer
 
 from jwt_middleware import ConfigurationError, Issuer, NotAuthenticated, Settings
+from jwt_middleware.errors import InvalidToken
 from jwt_middleware.jwk import read_keys
 from jwt_middleware.keys import Key, KeySet
 from jwt_middleware.tokens import Tokens
@@ -757,3 +758,22 @@ def test_who_must_not_wait_does_not(may_wait: bool) -> None:
     assert (found.awaits is not None) is may_wait
     assert (found.access_state == "valid") is not may_wait
     assert source.asked == [("stale", "1") if may_wait else ("ahead", None)]
+
+
+def test_without_keys_the_refresh_token_is_read_at_last() -> None:
+    """Where keys are to be looked for first, nothing else is judged; where they cannot be had, the
+    refresh token beside is. Who reads one token alone does not wait."""
+    source = Changing(*source_of(KEY_A))
+    source.always_stale, source.usable = True, False
+    tokens = tokens_of(issuer(public_keys=(), keys=source))
+    pair = tokens.pair(
+        tokens.new_session("alice", {}, persistent=True, now=NOW), now=NOW
+    ).refresh_token
+    token = sign(KEY_A, FOREIGN, kid="unknown")
+    waiting = tokens.verify(token, pair, now=NOW, may_wait=True)
+    assert (waiting.awaits is None, waiting.refresh_state) == (False, "missing")
+    judged = tokens.verify(token, pair, now=NOW)
+    assert (judged.awaits is None, judged.refresh_state) == (False, "valid")
+    source.usable = True
+    with pytest.raises(InvalidToken):
+        tokens.read_access(token, now=NOW)

@@ -104,6 +104,13 @@ def test_both_tokens_are_nested() -> None:
         assert members["sub"] == "alice"
 
 
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_signed_token_tells_its_expiry(nested: bool) -> None:
+    """The expiry of a token that was just signed is read from it, encrypted or not."""
+    tokens = encrypting() if nested else make_tokens()
+    assert tokens.expiry(pair_of(tokens)[0]) == int(NOW) + 900
+
+
 def test_nothing_of_the_claims_can_be_read() -> None:
     """Neither names nor values stand in any segment."""
     for token in pair_of(encrypting(), role="administrator"):

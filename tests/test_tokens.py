@@ -724,6 +724,19 @@ def test_a_known_token_is_not_verified_again() -> None:
         assert refuses(tokens, other)
 
 
+def test_hits_and_misses_are_counted() -> None:
+    """Each token that had to be verified is a miss, good or bad; each that was known, a hit."""
+    tokens = make_tokens()
+    assert (tokens.hits, tokens.misses) == (0, 0)
+    token = forge(HEADER, CLAIMS)
+    accepts(tokens, token)
+    refuses(tokens, token + "A")
+    assert (tokens.hits, tokens.misses) == (0, 2)
+    for _ in range(3):
+        accepts(tokens, token)
+    assert (tokens.hits, tokens.misses) == (3, 2)
+
+
 def test_a_known_token_expires() -> None:
     """The expiry of a known token is judged at every look."""  # S21
     tokens = make_tokens()
@@ -769,6 +782,16 @@ def test_a_minted_token_is_known() -> None:
     read = make_tokens().read_access(token, now=NOW)
     told = [name for name in AccessToken.__slots__ if name != "keys"]  # each has its own
     assert all(getattr(known, name) == getattr(read, name) for name in told)
+
+
+@pytest.mark.parametrize(
+    ("check_session", "until"), [("never", float("inf")), ("always", 0.0), (30, 0.0)]
+)
+def test_until_when_the_store_has_vouched(check_session: Any, until: float) -> None:
+    """A token fresh from its client has been vouched for by nobody, at no moment at all."""  # S46
+    settings = {"check_session": check_session, "session_store": "memory://"}
+    access = make_tokens(**settings).read_access(forge(HEADER, {**CLAIMS, "sid": "s"}), now=NOW)
+    assert access.checked_until == until
 
 
 def test_signing_alone_makes_nothing_known() -> None:
@@ -941,6 +964,8 @@ def test_a_refresh_token_is_known_to_who_made_it(row: Session) -> None:
     known = tokens._read.get(token)
     assert known is not None
     assert known == make_tokens().read_refresh(token) == tokens.read_refresh(token)
+    other = make_tokens()
+    assert other.read_refresh(token) is other.read_refresh(token)
     stateless = make_tokens(session_store="none")
     assert stateless._read.get(stateless.refresh(row)) is None
 

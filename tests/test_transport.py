@@ -20,10 +20,12 @@ from jwt_middleware.transport import (
     COOKIE_LIMIT,
     MAX_SIGHTINGS,
     MAX_VARIANTS,
+    NOTHING,
     Additions,
     Channel,
     Presented,
     Transport,
+    cookie_name,
     find_cookie,
     merge_list,
 )
@@ -236,8 +238,9 @@ def test_a_broken_token_does_not_fall_through() -> None:
 
 def test_never_from_the_query() -> None:
     """A token in the query is none."""  # S24
-    request = make_request(query="access_token=a.b.c&token=a.b.c")
-    assert make_transport().locate(request) == Presented(None)
+    for websocket in (False, True):
+        request = make_request(query="access_token=a.b.c&token=a.b.c", websocket=websocket)
+        assert make_transport().locate(request) == Presented(None)
 
 
 def test_a_login_without_tokens() -> None:
@@ -1034,6 +1037,54 @@ def test_the_app_sends_tokens(headers: list[tuple[str, str]], names: bool) -> No
     assert make_transport().sends_tokens(headers) is names
 
 
+@pytest.mark.parametrize(
+    ("additions", "sets"),
+    [
+        (Additions([("X-Access-Token", "a"), ("Set-Cookie", "t=a")], access="a"), True),
+        (Additions([("X-Access-Token", "a")], access="a"), False),
+        (Additions([("Set-Cookie", "t=; Max-Age=0")]), False),
+        (NOTHING, False),
+    ],
+    ids=["cookies", "headers", "a logout", "nothing"],
+)
+def test_tokens_that_go_out_in_cookies(additions: Additions, sets: bool) -> None:
+    """A response sets cookies with tokens where they are among what it is given; a logout, which
+    expires cookies, does not."""
+    assert additions.sets_cookies is sets
+
+
+CSRF = "__Host-csrf_token"
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept", "added"),
+    [
+        ([], [], True),
+        ([f"{ACCESS}=a"], [f"{ACCESS}=a"], True),
+        ([f"{ACCESS}=a", f"{CSRF}=old"], [f"{ACCESS}=a", f"{CSRF}=old"], False),
+        # A logout expires it; so does a login for each stray variant, which stays in front.
+        (["cleared"], [], True),
+        ([f"{CSRF}=; Path=/x; Max-Age=0"], [f"{CSRF}=; Path=/x; Max-Age=0"], True),
+    ],
+    ids=["alone", "tokens", "one is there", "expired", "a variant expired"],
+)
+def test_a_csrf_cookie_is_set_once(fields: list[str], kept: list[str], added: bool) -> None:
+    """The CSRF token joins what goes out, once, and in the place of its expiry."""  # S40
+    transport = make_transport(csrf="double-submit")
+    cleared = next(field for field in transport.clear() if field[1].startswith(CSRF))
+    given = [cleared if value == "cleared" else ("Set-Cookie", value) for value in fields]
+    found = list(transport.with_csrf(Additions(given, "a"), "token", 60).fields)
+    assert [value for _, value in found[: len(kept)]] == kept
+    new = found[len(kept) :]
+    assert [value.partition(";")[0] for _, value in new] == [f"{CSRF}=token"] * added
+
+
+@pytest.mark.parametrize("value", ["name=x; Path=/", " name =x", "name", "name=a=b"])
+def test_a_cookies_name(value: str) -> None:
+    """Of a Set-Cookie field: what stands before the first equals sign, without blanks."""
+    assert cookie_name(("Set-Cookie", value)) == "name"
+
+
 def applied(headers: list[tuple[str, str]], additions: Additions | None = None) -> Any:
     return (additions or Additions([("Set-Cookie", "ours=1")])).apply(headers)
 
@@ -1122,8 +1173,9 @@ def test_nothing_is_exposed_twice(said: str) -> None:
         ([("Vary", "X-Cookie")], [("Vary", "X-Cookie,Cookie")]),
         ([("Vary", "Cookie2")], [("Vary", "Cookie2,Cookie")]),
         ([("Varying", "x")], [("Varying", "x"), ("Vary", "Cookie")]),
+        ([("ETag", "x"), ("vary", "y")], [("ETag", "x"), ("vary", "y,Cookie")]),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_lists_are_merged(headers: list[tuple[str, str]], merged: list[tuple[str, str]]) -> None:
     """A name joins the list that is there, once; text and bytes alike."""  # S36

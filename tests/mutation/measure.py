@@ -41,7 +41,7 @@ TESTS = {
         tests/flow/test_four_cases.py tests/flow/test_handle.py tests/doors/test_double_submit.py
     """,
     "tokens": """
-        tests/test_tokens.py tests/test_issuers.py tests/test_key_files.py
+        tests/test_tokens.py tests/test_nesting.py tests/test_issuers.py tests/test_key_files.py
         tests/flow/test_check_session.py tests/flow/test_four_cases.py
     """,
     "trust": """

@@ -28,8 +28,9 @@ Unmet: TypeAlias = Literal[
 ]
 """Why somebody who is signed in may not go on."""
 
-SKEW = 60
-"""How far ahead of our clock an issuer's may be, in seconds (as for ``iat``)."""
+CLOCK_SKEW = 60.0
+"""Seconds that ``nbf``, ``iat`` and ``auth_time`` may lie ahead: small skew between nodes, or of an
+issuer's clock, must not refuse fresh tokens."""
 
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 """``scope-token`` of RFC 6749 section 3.3: it can be quoted in a header as it is."""
@@ -137,7 +138,7 @@ def _texts(found: object) -> list[str]:
 def _is_recent(auth_time: object, max_age: float, now: float) -> bool:
     if not isinstance(auth_time, int | float) or isinstance(auth_time, bool):
         return False
-    return isfinite(auth_time) and now - max_age <= auth_time <= now + SKEW
+    return isfinite(auth_time) and now - max_age <= auth_time <= now + CLOCK_SKEW
 
 
 # ── What a requirement is made of ────────────────────────────────────────────────────

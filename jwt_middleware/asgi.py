@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, Unpack
 
 from .auth import JWTAuth
 from .bodies import ReplayedReceive
+from .connections import POLICY_VIOLATION
 from .driver import arun
 from .events import EventHook
 from .fields import decoded, encoded
@@ -49,7 +50,6 @@ _STARTS = frozenset(
     )
 )
 _SWITCHING_PROTOCOLS = 101  # what an accepted handshake answers
-_POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 
 
 class JWTMiddleware:
@@ -251,7 +251,7 @@ class JWTMiddleware:
             kind = "websocket.http.response"
             if kind not in (scope.get("extensions") or {}):
                 # The server makes a 403 of it.
-                await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+                await send({"type": "websocket.close", "code": POLICY_VIOLATION})
                 return
         headers = encoded(refusal.headers)
         if self._vary:

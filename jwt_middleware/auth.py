@@ -11,14 +11,13 @@ from math import inf
 from threading import Lock
 from typing import Any, Unpack
 
-from .claims import custom_claims
 from .csrf import CsrfPolicy
 from .driver import Asks, arun, run
 from .errors import ConfigurationError, SessionsNotStored, StoreUnavailable
 from .events import Event, EventHook
 from .flow import Flow
 from .forks import in_each_child
-from .handle import Parts, checked_subject
+from .handle import Parts
 from .issuers import Issuer
 from .keys import FetchKeys, KeySource
 from .memory import CacheInfo, ProcessMemory
@@ -27,7 +26,7 @@ from .sessions import JUST_AFTER, AsyncSessionStore, ListedSession, SessionStore
 from .settings import Settings, SettingsKeywords
 from .tokens import TokenPair, Tokens
 from .transport import Transport
-from .wishes import store_session
+from .wishes import end_subject, revoke, store_session
 from .world import (
     AsyncKeyRefresher,
     Bodies,
@@ -305,8 +304,8 @@ class JWTAuth:
         now = self.clock()
         yield from key_sources.look(self._parts.tokens.own_keys, now=now)
         session = self._parts.tokens.new_session(
-            checked_subject(subject),
-            custom_claims(claims, self.settings.identity_claim),
+            subject,
+            claims,
             persistent=remember,
             now=now,
             user_agent=user_agent,
@@ -329,8 +328,7 @@ class JWTAuth:
             session = yield from store.load(session_id, now=now)
             if session is None or session.subject != subject:
                 return False
-        ended = yield from store.revoke(session_id, reason="revoked", now=now)
-        self._memory.end(session_id, "revoked")
+        ended = yield from revoke(self._parts, session_id, "revoked", now)
         if ended:
             yield from hooks.emit(Event("revoked", now, "revoked", subject, session_id))
         return ended
@@ -338,15 +336,7 @@ class JWTAuth:
     def _revoke_subject(self, subject: str, keep: str | None) -> Asks[int]:
         self._check_stored("revoke_subject")
         now = self.clock()
-        ended = yield from store.revoke_subject(
-            subject,
-            reason="revoked",
-            keep=keep,
-            until=now + self.settings.session_lifetime,
-            now=now,
-        )
-        for session_id in ended:
-            self._memory.end(session_id, "revoked")
+        ended = yield from end_subject(self._parts, subject, "revoked", keep=keep, now=now)
         yield from hooks.emit(Event("revoked", now, "revoked", subject))
         return len(ended)
 

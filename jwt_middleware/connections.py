@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from .driver import Asks
 from .errors import StoreUnavailable
 from .handle import Parts, RequestAuth
-from .sessions import store
+from .sessions import not_alive, store
 from .world import hooks, timer
 
 CHECK_EVERY: Final = 30.0
@@ -105,15 +105,11 @@ def _ask_store(auth: RequestAuth, session_id: str, now: float) -> Asks[str | Non
     except StoreUnavailable:
         yield from hooks.emit(auth.event("store_unavailable"))
         return "store_unavailable"
-    if session is None:
-        reason = "unknown_session"
-    elif session.revoked:
-        reason = "revoked"
-        auth.parts.memory.end(session_id, reason)
-    elif not session.alive(now):
-        reason = "expired"
-    else:
+    reason = not_alive(session, now)
+    if reason is None:
         return None
+    if reason == "revoked":
+        auth.parts.memory.end(session_id)
     subject = auth.subject
     auth.anonymous(reason)
     yield from hooks.emit(auth.event("token_refused", session_id, subject))

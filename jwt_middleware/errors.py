@@ -47,7 +47,8 @@ class ResponseStarted(JWTMiddlewareError, RuntimeError):
 
 
 class PathIgnored(JWTMiddlewareError, RuntimeError):
-    """The path is listed in ``ignore_paths``: the middleware does nothing there."""
+    """The middleware leaves this request alone: its path is listed in ``ignore_paths``, or it is a
+    CORS preflight."""
 
 
 class NotAuthenticated(JWTMiddlewareError, RuntimeError):
@@ -97,8 +98,6 @@ class KeysNotFetched(JWTMiddlewareError):
 class TokenError(JWTMiddlewareError):
     """A token that does not count. ``reason`` is what ``RequestAuth.reason`` shows."""
 
-    error: ClassVar[str] = "invalid_token"
-    status: ClassVar[int] = 401
     reason: ClassVar[str] = "invalid_token"
 
 
@@ -109,8 +108,6 @@ class InvalidToken(TokenError):
 class InvalidRequest(TokenError):
     """The Authorization field itself is malformed or ambiguous (RFC 6750 section 3.1)."""
 
-    error = "invalid_request"
-    status = 400
     reason = "invalid_request"
 
 

@@ -54,7 +54,7 @@ class Parts:
 
     @property
     def stateless(self) -> bool:
-        return self.settings.session_store == "none"
+        return self.settings.stateless
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,8 +307,8 @@ class RequestAuth:
         self._check_same_site("login", channel, cross_site)
         tokens = self.parts.tokens
         session = tokens.new_session(
-            checked_subject(subject),
-            custom_claims(claims, self.parts.settings.identity_claim),
+            subject,
+            claims,
             persistent=remember,
             now=self.now,
             user_agent=user_agent,
@@ -558,17 +558,6 @@ class RequestAuth:
         """A stored pair that is not sent after all leaves no session behind."""
         if intent.login is not None and intent.login.stored:
             self.presented_sessions += (intent.login.pair.session_id,)
-
-
-def checked_subject(subject: str) -> str:
-    """A subject that can be put into a token. Raises ``TypeError`` or ``ValueError``."""
-    if not isinstance(subject, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped
-        raise TypeError(
-            f"the subject must be text, not {type(subject).__name__}: write str(user.id)"
-        )
-    if not subject:
-        raise ValueError("the subject must not be empty")
-    return subject
 
 
 # ── Finding it ───────────────────────────────────────────────────────────────────────

@@ -56,7 +56,6 @@ from jwt.exceptions import PyJWTError
 
 _logger = logging.getLogger("jwt_middleware")
 
-PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
 PrivateKey: TypeAlias = (
     RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey | Ed448PrivateKey
 )

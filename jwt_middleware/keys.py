@@ -21,6 +21,7 @@ from .errors import ConfigurationError
 from .jws import encode_segment
 
 REFRESH_ALGORITHM = "HS256"
+"""What refresh tokens are signed by, whatever the algorithm of access tokens."""
 
 ASYMMETRIC = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),

@@ -81,8 +81,8 @@ class ProcessMemory:
     """The memory of one `JWTAuth` in one process."""
 
     size: int
-    ended: dict[str | None, str] = field(init=False, default_factory=dict[str | None, str])
-    """Session id to the reason it ended, for sessions this process has seen end; see `end`."""
+    ended: dict[str | None, None] = field(init=False, default_factory=dict[str | None, None])
+    """The ids of sessions that this process has seen end, in that order; see `end`."""
     confirmed: Bounded[str, int] = field(init=False)
     """Session id to the newest generation this process has confirmed."""
     minted: Bounded[Any, Any] = field(init=False)
@@ -111,9 +111,9 @@ class ProcessMemory:
     def _begin_again(self) -> None:
         self._lock = Lock()
 
-    def end(self, session_id: str, reason: str) -> None:
+    def end(self, session_id: str) -> None:
         """Remember an end. A plain dict, since every request with a known token looks here."""
-        self._remember_end(session_id, reason)
+        self._remember_end(session_id)
         with self._lock:
             told = tuple(self._watchers.get(session_id, ()))
         for tell in told:
@@ -134,11 +134,11 @@ class ProcessMemory:
 
         return forget
 
-    def _remember_end(self, session_id: str, reason: str) -> None:
+    def _remember_end(self, session_id: str) -> None:
         if len(self.ended) >= ENDED_SIZE:
             for oldest in list(self.ended)[: ENDED_SIZE // 2]:
                 self.ended.pop(oldest, None)
-        self.ended[session_id] = reason
+        self.ended[session_id] = None
 
     def has_confirmed(self, session_id: str, generation: int) -> bool:
         known = self.confirmed.get(session_id)

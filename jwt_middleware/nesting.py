@@ -28,6 +28,11 @@ _compact = re.compile(
 ).fullmatch
 
 
+def is_encrypted(token: str) -> bool:
+    """Whether a token has the five segments of a JWE (RFC 7516 section 3.1)."""
+    return token.count(".") == 4
+
+
 class _Cipher(Protocol):
     def encrypt(self, header: Mapping[str, str], content: str, /) -> str: ...
 

@@ -23,10 +23,6 @@ _DESCRIPTIONS = {
     "expired": "The access token expired. Send the refresh token too, or sign in again.",
     "invalid_request": "Send one Authorization field of the form: Bearer <token>.",
     "duplicate_cookie": "A token cookie came twice with different values. Sign in again.",
-    "csrf": "Refused: another site caused this request. Expected an Origin of this host, "
-    "one listed in trusted_origins, or Sec-Fetch-Site: same-origin.",
-    "csrf_token_missing": "Refused: no CSRF token came, neither in its header nor in a form.",
-    "csrf_token_invalid": "Refused: the CSRF token is of another session, or none.",
     "store_unavailable": "Sessions cannot be checked right now. Try again shortly.",
     "insufficient_role": "A role is needed here that the signed-in user does not have.",
     "insufficient_scope": "A scope is needed here that the access token does not have.",
@@ -103,7 +99,7 @@ def refuse_grant(reason: str, request: Request, explanation: str | None = None) 
 
 
 def refuse_method(request: Request, *allowed: str) -> Refusal:
-    """405: an endpoint that changes something is asked by POST alone."""
+    """405: ``allowed`` is what the endpoint is asked by, the usual one first (RFC 9110 15.5.6)."""
     return _answer(
         405,
         "invalid_request",

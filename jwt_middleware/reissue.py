@@ -143,7 +143,7 @@ class Reissuer:
         row = self.judge(auth, refresh, session, now, renewal=reissue.renewal)
         if session is None or not row.verdict.reissues:
             if row.reason == "revoked":
-                self.parts.memory.end(refresh.session_id, "revoked")
+                self.parts.memory.end(refresh.session_id)
             return NOTHING
         if reissue.claims is not None:
             session = replace(session, claims=reissue.claims)

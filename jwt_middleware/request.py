@@ -177,18 +177,19 @@ class PathRules:
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
-        self._paths = tuple(path.rstrip("/") for path in paths)
+        self._paths = tuple(paths)
 
     def match(self, request: Request) -> bool:
-        if not self._paths:
+        if not self._paths or request.ambiguous:
             return False
-        path = request.path
-        if request.ambiguous:
-            return False
-        return any(
-            path.rstrip("/") == rule or (rule and path.startswith(rule + "/"))
-            for rule in self._paths
-        )
+        return any(below(rule, request.path) for rule in self._paths)
+
+
+def below(rule: str, path: str) -> bool:
+    """Whether a path is one of settings, or lies below it: in whole segments, and ``/`` is that
+    page alone."""
+    rule, plain = rule.rstrip("/"), path.rstrip("/")
+    return plain == rule or (rule != "" and plain.startswith(f"{rule}/"))
 
 
 _resolvable = re.compile(

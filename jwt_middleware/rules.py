@@ -24,7 +24,7 @@ from datetime import timedelta
 
 from .access import Requirement
 from .errors import ConfigurationError
-from .request import Request
+from .request import Request, below
 from .setting_kinds import Unfit, method, rule_path, shown
 
 
@@ -116,13 +116,6 @@ class RuleBook:
         return any(
             below(public, path) and _depth(public) > _depth(rule.path) for public in self._public
         )
-
-
-def below(rule: str, path: str) -> bool:
-    """Whether a path is one of settings, or lies below it: in whole segments, and ``/`` is that
-    page alone."""
-    rule, plain = rule.rstrip("/"), path.rstrip("/")
-    return plain == rule or (rule != "" and plain.startswith(f"{rule}/"))
 
 
 def _depth(path: str) -> int:

@@ -65,6 +65,15 @@ class Session:
         return not self.revoked and now < self.expires_at and now < self.absolute_expires_at
 
 
+def not_alive(session: Session | None, now: float) -> str | None:
+    """Why a session does not count, as ``RequestAuth.reason`` has it; None: it does."""
+    if session is None:
+        return "unknown_session"
+    if session.revoked:
+        return "revoked"
+    return None if session.alive(now) else "expired"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedSession(Session):
     """A session in the list that its owner is shown."""

@@ -33,6 +33,7 @@ from typing import (
 
 from . import setting_kinds as kinds
 from . import simplejwt
+from .claims import RESERVED
 from .errors import ConfigurationError
 from .issuers import Issuer, discoverable
 from .key_files import (
@@ -45,9 +46,10 @@ from .key_files import (
     private_keys,
     public_keys,
 )
-from .keys import ASYMMETRIC, HASH_BYTES
+from .keys import ASYMMETRIC, HASH_BYTES, REFRESH_ALGORITHM
 from .legacy import LegacyTokens
-from .rules import Rule, below
+from .request import below
+from .rules import Rule
 from .sessions import AsyncSessionStore, SessionStore
 from .setting_kinds import Unfit
 
@@ -70,9 +72,6 @@ Duration: TypeAlias = float | timedelta | str
 DISCOVER = "discover"
 """In place of a ``jwks_url``: the issuer's configuration names it (OpenID Connect Discovery)."""
 
-REFRESH_HASH = "HS256"
-"""What refresh tokens are signed by, whatever the algorithm of access tokens."""
-
 ALGORITHMS: tuple[Algorithm, ...] = (*get_args(HashAlgorithm), *get_args(KeyAlgorithm))
 
 LOCATIONS: tuple[Location, ...] = ("headers", "cookies")
@@ -80,7 +79,8 @@ SAME_SITE: tuple[SameSite, ...] = ("Lax", "Strict", "None")
 REISSUE_REASONS: tuple[ReissueReason, ...] = ("missing", "expired", "invalid")
 CHECKS: tuple[CheckSession, ...] = ("never", "always")
 CSRF_MODES: tuple[CsrfMode, ...] = ("origin", "double-submit", "off")
-RESERVED_CLAIMS = frozenset("exp iat nbf jti sid rgen rexp iss aud auth_time".split())
+RESERVED_CLAIMS = RESERVED - {"sub"}
+"""What no identity, role or scope can be read from: it means something else already."""
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 """In seconds."""
@@ -649,6 +649,11 @@ class Settings:
         return (*newest, *self.previous_encryption_keys)
 
     @property
+    def stateless(self) -> bool:
+        """No session is stored: refresh tokens carry what a row would hold."""
+        return self.session_store == "none"
+
+    @property
     def access_cookie(self) -> str:
         """The access cookie's name in effect."""
         return self.access_cookie_name or f"{self._prefix(self.cookie_path)}access_token"
@@ -848,7 +853,7 @@ def _previous_secrets_are_long(settings: Settings) -> Iterator[str]:
 
 
 def _too_short(name: str, key: bytes, algorithm: Algorithm) -> Iterator[str]:
-    hashed = algorithm if algorithm in HASH_BYTES else REFRESH_HASH
+    hashed = algorithm if algorithm in HASH_BYTES else REFRESH_ALGORITHM
     least = HASH_BYTES[hashed]
     if len(key) < least:
         yield (
@@ -1276,7 +1281,7 @@ _NO_EFFECT: tuple[_NoEffect, ...] = (
     ),
     _NoEffect(
         "session_store",
-        lambda settings: settings.session_store == "none",
+        lambda settings: settings.stateless,
         "rotation_grace lost_response_window renew_refresh check_session max_sessions_per_subject",
         'session_store is "none", where nothing rotates; name a store',
     ),
@@ -1304,7 +1309,7 @@ _RULES.extend(
 def _warn_of_risky_times(settings: Settings) -> None:
     """Tokens that live hardly longer than the grace period. Points at who made the settings."""
     replaced_after = settings.access_token_expires - settings.reissue_within
-    if settings.session_store == "none" or replaced_after > 3 * settings.rotation_grace:
+    if settings.stateless or replaced_after > 3 * settings.rotation_grace:
         return
     warnings.warn(
         f"an access token is replaced after {replaced_after:g} s (access_token_expires - "

@@ -25,14 +25,14 @@ from hashlib import sha256
 from math import inf
 from typing import Any, Literal, TypeAlias
 
-from .claims import RESERVED, Claims, copy_json, largest
+from .claims import RESERVED, Claims, copy_json, custom_claims, largest
 from .errors import InvalidToken, TokenTooLarge
 from .issuers import ACCESS_TYPE
 from .jws import CompactJWS, decode_object, encode_object, encode_segment, is_object, split
 from .key_files import FileKeys
 from .keys import Key, KeySet, KeySource, derive, refresh_keys
 from .memory import Bounded
-from .nesting import Nesting
+from .nesting import Nesting, is_encrypted
 from .sessions import Session, new_session_id
 from .settings import Settings
 from .trust import (
@@ -231,19 +231,22 @@ class Tokens:
     def new_session(
         self,
         subject: str,
-        claims: Mapping[str, Any],
+        claims: Mapping[str, Any] | None,
         *,
         persistent: bool,
         now: float,
         user_agent: str | None = None,
         address: str | None = None,
     ) -> Session:
-        """A session that begins now, at generation 0; nothing is stored."""
+        """A session that begins now, at generation 0; nothing is stored.
+
+        Raises `InvalidClaims`, and ``TypeError`` or ``ValueError`` for what is no subject.
+        """
         absolute = now + self._settings.session_lifetime
         return Session(
-            id=new_session_id(subject),
+            id=new_session_id(_checked_subject(subject)),
             subject=subject,
-            claims=claims,
+            claims=custom_claims(claims, self._settings.identity_claim),
             persistent=persistent,
             created_at=now,
             rotated_at=now,
@@ -347,7 +350,7 @@ class Tokens:
             "iat": session.rotated_at,
             "exp": session.expires_at,
         }
-        carried = self._settings.session_store == "none"
+        carried = self._settings.stateless
         if carried:
             members["ses"] = _carried(session)
         token = self._sign(REFRESH_TYPE, members, key)
@@ -476,7 +479,7 @@ class Tokens:
             expires_at=moment(members, "exp"),
             jti=text(members, "jti"),
             kid=signer.key.kid,
-            session=_restored(members) if self._settings.session_store == "none" else None,
+            session=_restored(members) if self._settings.stateless else None,
         )
         if refresh.session is None:  # a carried one is this request's own
             self._read.put(token, refresh)
@@ -491,7 +494,7 @@ class Tokens:
     def _split(self, token: str) -> tuple[CompactJWS, bool]:
         """The signed token, and whether it came inside an encrypted one. Raises `InvalidToken`."""
         limit = self._settings.max_token_length
-        if self._nesting is None or token.count(".") != 4:
+        if self._nesting is None or not is_encrypted(token):
             return split(token, limit), False
         return split(self._nesting.decrypt(token, limit), limit), True
 
@@ -507,6 +510,17 @@ class Tokens:
     def has_required_claims(self, members: Mapping[str, Any]) -> bool:
         """Null is no value: a required claim of null is missing."""
         return has_required_claims(members, self._settings)
+
+
+def _checked_subject(subject: str) -> str:
+    """A subject that can be put into a token. Raises ``TypeError`` or ``ValueError``."""
+    if not isinstance(subject, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped
+        raise TypeError(
+            f"the subject must be text, not {type(subject).__name__}: write str(user.id)"
+        )
+    if not subject:
+        raise ValueError("the subject must not be empty")
+    return subject
 
 
 # ── Stateless refresh tokens (session_store="none") ──────────────────────────────

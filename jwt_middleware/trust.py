@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from .access import CLOCK_SKEW
 from .claims import MAX_CLAIMS_DEPTH, copy_json
 from .errors import ConfigurationError, InvalidToken
 from .issuers import ACCESS_TYPE, Issuer, MapClaims, header_type
@@ -25,10 +26,6 @@ _logger = logging.getLogger("jwt_middleware")
 OWN_TYPES = frozenset((ACCESS_TYPE, "jwt", ""))
 """``typ`` of our own tokens that may open the app, "" for none; an allow-list (RFC 8725
 section 3.11)."""
-
-CLOCK_SKEW = 60.0
-"""Seconds ``nbf`` and ``iat`` may lie ahead: small skew between nodes must not refuse our
-own fresh tokens."""
 
 MAX_TRUSTED_HEADERS = 64
 """Header segments whose parsing is remembered; honest ones are as few as the keys."""

@@ -40,7 +40,10 @@ class Wishes:
         login = intent.login if _keeps_logins(auth.request, status) else None
         if intent.everywhere is not None:
             keep = login.pair.session_id if login is not None and login.stored else None
-            yield from self._end_subject(auth, intent.everywhere, keep, now)
+            reason = "logout_everywhere"
+            yield from end_subject(self.parts, intent.everywhere, reason, keep=keep, now=now)
+            told = auth.event("revoked", subject=intent.everywhere, reason=reason)
+            yield from hooks.emit(told)
         if login is not None:
             stored = yield from self._store_login(auth, intent, login, now)
             if not stored:
@@ -51,17 +54,6 @@ class Wishes:
                 yield from end_session(self.parts, auth, session_id, "logout")
             return NOTHING if muted else self._clear(auth)
         return (yield from self._update(auth, intent.claims or {}, muted, now))
-
-    def _end_subject(
-        self, auth: RequestAuth, subject: str, keep: str | None, now: float
-    ) -> Asks[None]:
-        until = now + self.parts.settings.session_lifetime
-        ended = yield from store.revoke_subject(
-            subject, reason="logout_everywhere", keep=keep, until=until, now=now
-        )
-        for session_id in ended:
-            self.parts.memory.end(session_id, "logout_everywhere")
-        yield from hooks.emit(auth.event("revoked", subject=subject, reason="logout_everywhere"))
 
     def _store_login(
         self, auth: RequestAuth, intent: Intent, login: Login, now: float
@@ -81,7 +73,7 @@ class Wishes:
         if row is None or row.revoked:
             return False  # overtaken by a log-out-everywhere that came after it began
         for session_id in replaced:
-            self.parts.memory.end(session_id, "replaced")
+            self.parts.memory.end(session_id)
         if not login.stored:  # else JWTAuth.issue() has told
             yield from hooks.emit(auth.event("login", session.id))
         return True
@@ -142,7 +134,7 @@ class Wishes:
         session = yield from store.update(session_id, claims, now=now)
         self.parts.memory.updated.put(session_id, now)
         if session is not None and session.revoked:
-            self.parts.memory.end(session.id, "revoked")
+            self.parts.memory.end(session.id)
         if session is None or session.revoked or muted:
             return NOTHING
         if reissue is not None:
@@ -184,10 +176,26 @@ def _end_oldest(parts: Parts, newest: Session, most: int, now: float) -> Asks[No
     alive = yield from store.find(newest.subject, now=now)
     others = [session for session in alive if session.id != newest.id]
     for session in others[most - 1 :]:
-        ended = yield from store.revoke(session.id, reason="too_many", now=now)
-        parts.memory.end(session.id, "too_many")
-        if ended:
+        if (yield from revoke(parts, session.id, "too_many", now)):
             yield from hooks.emit(Event("revoked", now, "too_many", session.subject, session.id))
+
+
+def revoke(parts: Parts, session_id: str, reason: str, now: float) -> Asks[bool]:
+    """End a session, here at once; answers whether this call ended it in the store."""
+    ended = yield from store.revoke(session_id, reason=reason, now=now)
+    parts.memory.end(session_id)
+    return ended
+
+
+def end_subject(
+    parts: Parts, subject: str, reason: str, *, keep: str | None, now: float
+) -> Asks[list[str]]:
+    """End all sessions of a subject but one, and those that are beginning; answers which."""
+    until = now + parts.settings.session_lifetime
+    ended = yield from store.revoke_subject(subject, reason=reason, keep=keep, until=until, now=now)
+    for session_id in ended:
+        parts.memory.end(session_id)
+    return ended
 
 
 def end_session(
@@ -196,11 +204,9 @@ def end_session(
     """End a session; the one caller that ended it tells."""
     if parts.stateless:
         return
-    ended = yield from store.revoke(session_id, reason=reason, now=auth.now)
-    if ended:
+    if (yield from revoke(parts, session_id, reason, auth.now)):
         name: EventName = "reuse" if reason == "reuse" else "revoked"
         yield from hooks.emit(auth.event(name, session_id, subject, reason=reason))
-    parts.memory.end(session_id, reason)
 
 
 def carries_tokens(request: Request, status: int | None) -> bool:

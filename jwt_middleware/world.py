@@ -1,4 +1,5 @@
-"""Who answers the commands of a decision: the session store, the app's hooks, the keys."""
+"""Who answers the commands of a decision (the session store, the app's hooks, the keys, a body, a
+timer), and the verbs by which it asks the last four."""
 
 from __future__ import annotations
 

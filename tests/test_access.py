@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stepping import Browser, House, make_request
 
-from jwt_middleware.access import SKEW, Requirement, roles_in, scopes_in
+from jwt_middleware.access import CLOCK_SKEW, Requirement, roles_in, scopes_in
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.refusals import Refusal, refuse
 
@@ -37,8 +37,8 @@ NOW = 1_800_000_000.0
         ({"max_age": 300}, {"auth_time": True}, "insufficient_user_authentication"),
         ({"max_age": 300}, {"auth_time": str(NOW)}, "insufficient_user_authentication"),
         ({"max_age": 300}, {"auth_time": float("nan")}, "insufficient_user_authentication"),
-        ({"max_age": 300}, {"auth_time": NOW + SKEW}, None),
-        ({"max_age": 300}, {"auth_time": NOW + SKEW + 1}, "insufficient_user_authentication"),
+        ({"max_age": 300}, {"auth_time": NOW + CLOCK_SKEW}, None),
+        ({"max_age": 300}, {"auth_time": NOW + CLOCK_SKEW + 1}, "insufficient_user_authentication"),
         # What a new sign-in cannot mend comes first.
         ({"roles": {"admin"}, "scopes": {"a"}, "max_age": 1}, {}, "insufficient_role"),
         ({"scopes": {"a"}, "max_age": 1}, {}, "insufficient_scope"),

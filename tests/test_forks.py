@@ -75,7 +75,7 @@ def test_no_lock_is_inherited(tmp_path: Path) -> None:
         tokens.own_keys.refresh(None, auth.clock() + 100)
         auth._stores.clear()
         auth.issue("carol")
-        auth.flow.parts.memory.end(again.session_id, "revoked")
+        auth.flow.parts.memory.end(again.session_id)
         auth.flow.parts.memory.confirmed.put(again.session_id, 1)
 
     for lock in locks:

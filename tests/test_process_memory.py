@@ -102,7 +102,7 @@ def test_it_begins_empty() -> None:
 def test_two_memories_share_nothing() -> None:
     """What one memory learns, another does not know."""
     one, other = ProcessMemory(16), ProcessMemory(16)
-    one.end("s", "logout")
+    one.end("s")
     one.confirmed.put("s", 3)
     one.minted.put("s", object())
     assert "s" not in other.ended
@@ -129,7 +129,7 @@ def test_ended_sessions_are_bounded() -> None:
     """However many sessions end, the newest ones are remembered, and not many more."""
     memory = ProcessMemory(16)
     for number in range(3 * ENDED_SIZE):
-        memory.end(str(number), "logout")
+        memory.end(str(number))
         assert len(memory.ended) <= ENDED_SIZE
         assert str(number) in memory.ended
     newest = range(3 * ENDED_SIZE - ENDED_SIZE // 2, 3 * ENDED_SIZE)
@@ -141,5 +141,5 @@ def test_a_session_ends_once_or_twice() -> None:
     """A session that ends again takes no second place."""
     memory = ProcessMemory(16)
     for _ in range(3):
-        memory.end("s", "logout")
+        memory.end("s")
     assert list(memory.ended) == ["s"]

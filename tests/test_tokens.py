@@ -32,6 +32,7 @@ from forging import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jwt_middleware.access import CLOCK_SKEW
 from jwt_middleware.claims import Claims, custom_claims
 from jwt_middleware.errors import InvalidClaims, TokenTooLarge
 from jwt_middleware.sessions import Session
@@ -44,7 +45,7 @@ from jwt_middleware.tokens import (
     Tokens,
     Verified,
 )
-from jwt_middleware.trust import CLOCK_SKEW, LATEST
+from jwt_middleware.trust import LATEST
 
 ROW = Session(
     id="c2FtcGxlLQ-a-session",

@@ -131,7 +131,7 @@ def test_malformed_or_ambiguous(field: str) -> None:
     presented = located(f"{ACCESS}=cookie; {REFRESH}=cookie", field, refresh="r")
     assert isinstance(presented.fault, InvalidRequest)
     assert presented == Presented(Channel.HEADERS, fault=presented.fault)
-    assert presented.fault.status == 400
+    assert presented.fault.reason == "invalid_request"
     assert field.strip() not in str(presented.fault) or field.strip() == "Bearer"
 
 

@@ -24,9 +24,9 @@ from joserfc.errors import (
 )
 from joserfc.jwk import OctKey
 
+from jwt_middleware.access import CLOCK_SKEW
 from jwt_middleware.errors import InvalidToken
 from jwt_middleware.tokens import Tokens
-from jwt_middleware.trust import CLOCK_SKEW
 
 AUDIENCE, ISSUER, LEEWAY = "api", "https://us.example", 30
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..auth import published_keys
 from ..errors import InvalidToken
 from ..jws import decode_object, split
-from ..nesting import Nesting
+from ..nesting import Nesting, is_encrypted
 from ..settings import Settings
 from ..tokens import REFRESH_TYPE, AccessToken, RefreshToken, Tokens
 from ..trust import KeysAwaited
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
 def decoded(token: str) -> Inspected:
     """What it says; nothing is checked. Raises `Stop` for what is no token."""
     try:
-        if token.count(".") == 4:  # a JWE (RFC 7516 section 3.1)
+        if is_encrypted(token):
             return Inspected(decode_object(token.partition(".")[0]), None, encrypted=True)
         parts = split(token, LARGEST)
         return Inspected(decode_object(parts.header), decode_object(parts.payload))
@@ -112,7 +112,7 @@ def verified(token: str, settings: Settings, now: float) -> Inspected:
 
 def _readable(token: str, settings: Settings) -> Inspected:
     """Decrypted, if there is a key for it; not yet verified."""
-    if token.count(".") != 4 or not settings.encryption_keys:
+    if not is_encrypted(token) or not settings.encryption_keys:
         return decoded(token)
     try:
         inside = Nesting(settings).decrypt(token, settings.max_token_length)

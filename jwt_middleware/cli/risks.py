@@ -35,7 +35,7 @@ def _issues(settings: Settings) -> bool:
 
 
 def _stores(settings: Settings) -> bool:
-    return settings.session_store != "none"
+    return not settings.stateless
 
 
 def _store_url(settings: Settings) -> str:

@@ -32,4 +32,7 @@ def refusal(auth: RequestAuth, requirement: Requirement) -> Refusal | None:
     401, 403 and their ``WWW-Authenticate`` as RFC 6750 section 3 and RFC 9470 section 3 have it.
     """
     unmet = auth.unmet(requirement)
-    return None if unmet is None else refuse(unmet, auth.request, requirement)
+    if unmet is None:
+        return None
+    explanation = auth.parts.csrf.explain(unmet, auth.request)
+    return refuse(unmet, auth.request, requirement, explanation=explanation)

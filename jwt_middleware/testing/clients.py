@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 from urllib.request import Request
 
 from ..auth import JWTAuth
+from ..reissue import max_age
 from ..settings import Settings
 from ..tokens import TokenPair
 from ..transport import Channel
@@ -74,7 +75,7 @@ def _cookies(auth: JWTAuth, pair: TokenPair) -> list[_Cookie]:
         Channel.COOKIES,
         access=pair.access_token,
         refresh=pair.refresh_token,
-        max_age=session.absolute_expires_at - auth.clock() if session.persistent else None,
+        max_age=max_age(session, auth.clock()),
         claims=session.claims,
     )
     return [_cookie(text) for _, text in additions.fields]

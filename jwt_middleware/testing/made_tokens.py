@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..claims import custom_claims
-from ..handle import checked_subject
 from .finding import auth_of
 
 
@@ -33,6 +31,6 @@ def expired_token(
     settings, tokens = auth.settings, auth.flow.parts.tokens
     # A whole second more: claims are whole seconds.
     issued_at = auth.clock() - settings.access_token_expires - settings.leeway - 1
-    own = custom_claims({**(claims or {}), **more}, settings.identity_claim)
-    session = tokens.new_session(checked_subject(subject), own, persistent=True, now=issued_at)
+    own = {**(claims or {}), **more}
+    session = tokens.new_session(subject, own, persistent=True, now=issued_at)
     return tokens.access(session, generation=0, now=issued_at)

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from .. import asgi, wsgi
 from ..auth import JWTAuth
+from ..environ import environ_key
 from ..fields import decoded
 from ..handle import get_auth
 from ..sessions import ListedSession
@@ -103,7 +104,7 @@ class _Race:
         else:
             name = self._carrier = settings.refresh_header_name.lower()
             value = pair.refresh_token
-        self.environ = {f"HTTP_{name.upper().replace('-', '_')}": value}
+        self.environ = {environ_key(name): value}
         self.headers = [(name.encode(), value.encode())]
 
     def successor(self, sent: Iterable[tuple[str, str]]) -> str | None:

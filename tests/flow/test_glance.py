@@ -123,7 +123,7 @@ def test_a_session_that_ended_is_looked_at() -> None:
     """An end this process has seen counts at once."""
     # S46
     browser, access = known()
-    browser.house.flow.parts.memory.end(access.session_id or "", "logout")
+    browser.house.flow.parts.memory.end(access.session_id or "")
     assert not passes(browser)
 
 

@@ -64,7 +64,10 @@ def test_drawings_show_what_rows_decide(row: Any) -> None:
     [
         ("[keys](keys.md)", "[keys](keys.md)"),
         ("[keys](keys.md#roll-over)", "[keys](keys.md#roll-over)"),
-        ("[start](../README.md#settings)", "[start](index.md#settings)"),
+        ("[start](../README.md)", "[start](index.md)"),
+        ("[start](../README.md#the-handle)", "[start](index.md#the-handle)"),
+        ("[all](../README.md#settings)", "[all](settings.md)"),
+        ("[how](../README.md#how-reissue-works)", "[how](reissue.md)"),
         ("[a test](../tests/test_jws.py)", "a test (`tests/test_jws.py`)"),
         ("[RFC](https://www.rfc-editor.org/rfc/rfc7519)",) * 2,
         ("[below](#below)",) * 2,
@@ -87,6 +90,39 @@ def test_a_page_that_would_fetch_from_elsewhere_is_no_page(tag: str) -> None:
     with pytest.raises(hooks.PluginError, match=r"deploy\.md"):
         hooks.on_post_page(f"<p>{tag}</p>", page)
     assert hooks.on_post_page('<a href="https://example.com/">', page)
+
+
+READ_IN_A_CLONE = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+)
+
+
+@pytest.mark.parametrize("path", READ_IN_A_CLONE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_link_is_dead_in_a_clone(path: Path) -> None:
+    """Each relative link names a file that there is, and, of a page, a heading that it has."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", prose(path))):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not anchor or target.suffix != ".md" or anchor in anchors(target), link
+
+
+def prose(path: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(path: Path) -> set[str]:
+    """The headings of a page as links name them, by a code host's rules."""
+    headings = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", name.lower()).replace(" ", "-") for name in headings}
+
+
+def test_no_page_of_a_clone_is_for_the_site_alone() -> None:
+    """What only a tool of the site could show (``:::`` of mkdocstrings) is in none of them."""
+    assert [path for path in READ_IN_A_CLONE if "\n:::" in prose(path)] == []
 
 
 def test_every_page_has_a_place() -> None:

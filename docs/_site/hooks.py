@@ -1,8 +1,8 @@
 """Pages that are made from the code, and links as the site needs them (MkDocs hooks).
 
-The pages in this folder are read on their own, too, so their links are those of the repository.
-Here a link to a page becomes one to its place in the site, and one that leaves the
-documentation (a test, an example) becomes the name of the file.
+The pages in this folder are read on their own, too, so their links are those of the repository,
+where what is made here is not. A link to a page becomes one to its place in the site, and one
+that leaves the documentation (a test, an example) becomes the name of the file.
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ MADE = {
     "index.md": lambda: pages.from_above(ROOT / "README.md"),
     "settings.md": pages.settings,
     "reissue.md": sequences.page,
+    "reference.md": lambda: pages.REFERENCE,
     "changelog.md": lambda: pages.from_above(ROOT / "CHANGELOG.md"),
 }
 """Pages by their address; each is made when the site is."""
+
+SECTIONS = {"settings": "settings.md", "how-reissue-works": "reissue.md"}
+"""Sections of the README of which the site has a page of its own, which says more."""
 
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 _FOREIGN = re.compile(
@@ -54,7 +58,8 @@ def _placed(link: re.Match[str], folder: Path) -> str:
         return link[0]
     file = (folder / path).resolve()
     if file == ROOT / "README.md":
-        file = ROOT / "docs" / "index.md"
+        file = ROOT / "docs" / SECTIONS.get(anchor, "index.md")
+        anchor = "" if anchor in SECTIONS else anchor
     elif file == ROOT / "CHANGELOG.md":
         file = ROOT / "docs" / "changelog.md"
     if not file.is_relative_to(ROOT / "docs"):

@@ -13,6 +13,35 @@ All of them, as `Settings` has them. Each can be given as a keyword to `Settings
 `JWTMiddleware`, and by `Settings.from_env()` as `JWT_` and its name in capitals. Durations are
 seconds, or a `timedelta`. [The README](index.md#settings) has them by topic."""
 
+REFERENCE = """\
+# API reference
+
+What is public, from its docstrings. Settings have [a page of their own](settings.md).
+
+## jwt_middleware
+
+::: jwt_middleware
+    options:
+      members_order: alphabetical
+      show_root_heading: false
+      filters: ["!^_", "!^Settings$"]
+
+## jwt_middleware.wsgi
+
+::: jwt_middleware.wsgi.JWTMiddleware
+
+## jwt_middleware.asgi
+
+::: jwt_middleware.asgi.JWTMiddleware
+
+## jwt_middleware.testing
+
+::: jwt_middleware.testing
+    options:
+      show_root_heading: false
+"""
+"""For mkdocstrings. Nobody could read it as it stands, so it is no page of the repository."""
+
 
 def from_above(path: Path) -> str:
     """The README is the site's first page: what it links to in docs/ lies beside it there."""

@@ -10,10 +10,11 @@ from typing import Any
 
 from ..auth import JWTAuth
 from ..sessions import Session
+from .asked_store import check_file, place
 from .configuration import auth_of
 from .exits import Exit, Stop
 from .options import json_option, name, settings_options
-from .output import distance, moment, say, show_json, table, warn
+from .output import distance, moment, printable, say, show_json, table, warn
 
 SHOWN = ("id", "created_at", "last_seen_at", "expires_at", "user_agent", "address")
 """What programs are told of a session. Its claims are the app's, its salt is nobody's."""
@@ -96,12 +97,16 @@ def _purge(options: argparse.Namespace) -> int:
 @contextmanager
 def _opened(options: argparse.Namespace) -> Generator[JWTAuth]:
     auth = auth_of(options)
-    if auth.settings.session_store == "memory://":
+    url = str(auth.settings.session_store)  # the environment holds no objects
+    if url == "memory://":
         raise Stop(
             Exit.SETTINGS,
             "session_store is memory://: its sessions are in the app's own process, and cannot be "
             "seen from here; name another, such as sqlite:///jwt-sessions.sqlite3",
         )
+    check_file(url, options.prefix)
+    if not (auth.settings.stateless or options.json):
+        warn(f"Store: {printable(place(url))}")
     try:
         yield auth
     finally:

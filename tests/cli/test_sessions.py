@@ -13,6 +13,7 @@ from stores.services import redis_url
 
 from jwt_middleware import JWTAuth, Settings
 from jwt_middleware.cli import sessions
+from jwt_middleware.cli.asked_store import place
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -45,7 +46,7 @@ def test_a_list_for_people(command: Command, auth: JWTAuth) -> None:
     auth.issue(ALICE, user_agent="a phone", address="192.0.2.1")
     newest = auth.issue(ALICE, {"email": "alice@example.com"}).session_id
     answer = at(command, auth, "list", ALICE)
-    assert (answer.status, answer.err) == (0, "")
+    assert answer.status == 0
     head, _, first, second = answer.out.splitlines()
     assert head.split()[0] == "session"
     assert first.startswith(newest)
@@ -65,6 +66,7 @@ def test_a_list_for_programs(command: Command, auth: JWTAuth) -> None:
 
 def test_nobody_is_signed_in(command: Command, auth: JWTAuth) -> None:
     """An empty list says that it is empty."""
+    auth.revoke_subject(ALICE)  # the store is there
     assert at(command, auth, "list", ALICE).out == "There are none.\n"
 
 
@@ -102,7 +104,7 @@ def test_a_purge(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sessions, "REPORT_EVERY", 0)
     answer = at(command, now, "purge")
     assert (answer.status, answer.out) == (0, "Deleted: 5\n")
-    assert answer.err.splitlines() == [f"Deleted so far: {gone}" for gone in (2, 4, 5)]
+    assert answer.err.splitlines()[1:] == [f"Deleted so far: {gone}" for gone in (2, 4, 5)]
     assert len(now.sessions(ALICE)) == 1
     assert json.loads(at(command, now, "purge", "--json").out) == {"deleted": 0}
     now.close()
@@ -114,7 +116,9 @@ def test_a_short_purge_is_silent(command: Command, tmp_path: Path) -> None:
     old = JWTAuth(Settings(secret_key=SECRET, session_store=url), clock=lambda: 1e9)
     old.issue(ALICE)
     old.close()
-    assert at(command, old, "purge")[1:] == ("Deleted: 1\n", "")
+    answer = at(command, old, "purge")
+    assert answer.out == "Deleted: 1\n"
+    assert answer.err.splitlines() == [f"Store: {tmp_path}/sessions.sqlite3"]
 
 
 @pytest.mark.parametrize("url", ["memory://", "none"])
@@ -141,4 +145,59 @@ def test_tokens_that_the_store_vouches_for(command: Command, auth: JWTAuth) -> N
     made = auth.issue(ALICE).session_id
     store = str(auth.settings.session_store)
     environ = {"JWT_SESSION_STORE": store, "JWT_CHECK_SESSION": "always"}
-    assert command("sessions", "revoke", made, **environ).err == ""
+    assert "Access tokens" not in command("sessions", "revoke", made, **environ).err
+
+
+@pytest.mark.parametrize("part", [("list", "alice"), ("revoke-all", "alice"), ("purge",)])
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+pysqlite"])
+def test_a_file_that_is_missing(
+    command: Command, tmp_path: Path, part: tuple[str, ...], scheme: str
+) -> None:
+    """Where no file is, the answer is where it was looked for and what to do, and none is made."""
+    answer = command("sessions", *part, JWT_SESSION_STORE=f"{scheme}:///x")
+    assert (answer.status, answer.out) == (3, "")
+    assert f"there is no file '{tmp_path}/x'" in answer.err
+    assert "in the folder of the app" in answer.err
+    assert "JWT_SESSION_STORE=sqlite:////" in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_missing_by_another_prefix(command: Command) -> None:
+    """The variable that is advised is the one that is read; the default file is looked for, too."""
+    answer = command("sessions", "list", "alice", "--prefix", "SHOP_", SHOP_SECRET_KEY=SECRET)
+    assert answer.status == 3
+    assert "jwt-sessions.sqlite3', so" in answer.err
+    assert " SHOP_SESSION_STORE=sqlite:////" in answer.err
+
+
+def test_a_file_that_cannot_be_looked_at(command: Command) -> None:
+    """A path that the system refuses is no missing file, but a store that does not answer."""
+    answer = command("sessions", "purge", JWT_SESSION_STORE=f"sqlite:///{'x' * 300}")
+    assert (answer.status, "there is no file" in answer.err) == (4, False)
+
+
+def test_the_store_is_named(command: Command, auth: JWTAuth) -> None:
+    """A person reads which store was asked; a program gets its document alone."""
+    auth.issue(ALICE)
+    url = str(auth.settings.session_store)
+    assert at(command, auth, "list", ALICE).err == f"Store: {place(url)}\n"
+    assert at(command, auth, "list", ALICE, "--json").err == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("redis://10.0.0.1:6379/3", "redis://10.0.0.1:6379/3"),
+        ("rediss://app:hunter2@[::1]:6379", "rediss://…@[::1]:6379"),
+        ("redis://cache?password=hunter2", "redis://cache"),
+        ("postgresql://app:hunter2@db/app?sslmode=require", "postgresql://…@db/app"),
+        ("postgresql://app:1/hunter2@db/app", "postgresql://…"),
+        ("postgresql://app:1?hunter2@db/app", "postgresql://…"),
+        ("postgresql://db/app?password=p@hunter2", "postgresql://…"),
+        ("sqlite+pysqlite:///file:hunter2?uri=true", "sqlite+pysqlite://…"),
+        ("sqlite+pysqlite:////srv/app?timeout=1", "/srv/app"),
+    ],
+)
+def test_how_a_store_is_named(url: str, named: str) -> None:
+    """What may be a password in a URL is never shown, wherever it stands."""
+    assert place(url) == named

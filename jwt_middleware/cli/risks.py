@@ -76,8 +76,8 @@ _PRICES: tuple[_Price, ...] = (
         Level.NOTE,
         "cookie_secure",
         lambda settings: _by_cookie(settings) and settings.cookie_secure,
-        "browsers keep the cookies on https only: over plain http a sign-in is forgotten at once; "
-        "for development on your own machine set it to false",
+        "over plain http browsers forget a sign-in at once (on localhost Safari does, Chromium and "
+        "Firefox do not); for development on your own machine set it to false",
     ),
     _Price(
         Level.RISK,

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..keys import HASH_BYTES
 from .exits import Exit, Stop
 from .new_keys import ALGORITHMS, SECRETS, Jwk, NewKey, new_secret
 from .options import json_option
 from .output import as_json, say, show_json, warn
 
-KINDS = (*SECRETS, *ALGORITHMS)
-_WRITTEN = {kind.lower(): kind for kind in (*KINDS, "RSA")} | {"rsa": "RS256"}
+KINDS = (*SECRETS, *ALGORITHMS, "RSA")
+_WRITTEN = {kind.lower(): kind for kind in KINDS} | {"rsa": "RS256"}
 
 
 def add(commands: Any) -> None:
@@ -73,6 +74,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _kind(text: str) -> str:
+    if text.upper() in HASH_BYTES:
+        raise argparse.ArgumentTypeError(
+            f"{text} signs with a secret; make one: jwt-middleware keygen secret"
+        )
     if text.lower() not in _WRITTEN:
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(KINDS)}, got {text!r}")
     return _WRITTEN[text.lower()]

@@ -18,6 +18,9 @@ from . import check, demo, inspect, issue, keygen, sessions
 from .exits import Exit, Stop
 from .outages import what_failed
 from .output import warn
+from .usage import Parser, without_tokens
+
+PROGRAM = "jwt-middleware"
 
 COMMANDS = (keygen, inspect, check, issue, sessions, demo)
 """In the order of the help. Each has ``add``, which names its function as ``command``."""
@@ -40,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.command(options)
     except Stop as stop:
-        warn(str(stop))
+        warn(without_tokens(str(stop)))
         return stop.status
     except StoreUnavailable as outage:
         warn(what_failed(outage))
@@ -52,13 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="jwt-middleware",
+    parser = Parser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} [-h] [--version] COMMAND [options of the command]",
         description="Authentication middleware that reissues tokens inside the request.",
     )
     parser.add_argument("--version", action="version", version=f"jwt_middleware {__version__}")
     parser.set_defaults(command=None)
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog=PROGRAM)
     for command in COMMANDS:
         command.add(commands)
     return parser

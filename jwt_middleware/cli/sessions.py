@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         help="list sessions, end them, delete what is left of old ones",
         description="Work on the sessions in the store that the settings name.",
     )
-    parts: Any = parser.add_subparsers(title="what to do", metavar="", required=True)
+    parts: Any = parser.add_subparsers(title="what to do", metavar="PART", required=True)
     shared = [settings_options(), json_option()]
 
     listing = parts.add_parser(

@@ -135,11 +135,6 @@ def test_a_store_that_is_away(command: Command) -> None:
     assert (answer.status, answer.out) == (4, "")
 
 
-def test_a_part_has_to_be_named(command: Command) -> None:
-    """``sessions`` alone is a wrong use."""
-    assert command("sessions").status == 2
-
-
 def test_tokens_that_the_store_vouches_for(command: Command, auth: JWTAuth) -> None:
     """With ``check_session`` no token outlives its session, and nothing else is said."""
     made = auth.issue(ALICE).session_id

@@ -216,6 +216,16 @@ def test_openapi_shows_cookie_or_bearer() -> None:
     assert paths["/me"]["get"].get("parameters") is None
 
 
+def test_openapi_shows_the_cookie_of_the_settings() -> None:
+    """Told the name in effect, a dependency documents the cookie that there is."""
+    settings = House(cookie_secure=False).auth.settings
+    api = FastAPI()
+    guard = Depends(for_fastapi.require(cookie=settings.access_cookie))
+    api.add_api_route("/me", lambda: None, dependencies=[guard])
+    schemes = api.openapi()["components"]["securitySchemes"]
+    assert schemes["cookie"] == {"type": "apiKey", "in": "cookie", "name": "access_token"}
+
+
 def test_a_websocket_has_its_handle() -> None:
     """The dependency ``auth`` serves WebSockets, too."""
     house = House()

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from stepping import SECRET
 
 import jwt_middleware
-from jwt_middleware import RequestAuth
+from jwt_middleware import InvalidClaims, RequestAuth, get_auth
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "handle.md").read_text("utf-8")
@@ -52,6 +52,7 @@ def test_signing_in_and_out(client: FlaskClient) -> None:
     """Its views sign in, show who is there, change claims, and sign out."""
     assert ask(client, "/me") == "Sign in first (missing)."
     assert ask(client, "/theme", theme="dark") == "Sign in first."
+    assert ask(client, "/language", language="de") == "Sign in first."
     assert ask(client, "/sign-in", name="alice", remember="on") == "Welcome, alice."
     assert ask(client, "/theme", theme="dark") == "Now dark."
     you = client.get("/me", base_url=BASE).json
@@ -69,6 +70,31 @@ def test_signing_in_and_out(client: FlaskClient) -> None:
     assert ask(client, "/sign-out") == "Goodbye."
     assert ask(client, "/me") == "Sign in first (missing)."
     assert ask(client, "/publish") == "No: missing."
+
+
+def test_an_update_replaces_all_claims(page: dict[str, Any], client: FlaskClient) -> None:
+    """The recipes keep what they name, what they do not name is gone, and the claims of the
+    middleware cannot be given back."""
+
+    @page["app"].post("/all")
+    def everything() -> None:
+        auth = get_auth()
+        auth.update({**(auth.claims or {}), "theme": "light"})
+
+    page["app"].testing = True  # what a view raises is raised here
+    ask(client, "/sign-in", name="alice")
+
+    def stored() -> Any:
+        (session,) = page["auth"].sessions("alice")
+        return session.claims
+
+    assert ask(client, "/language", language="de") == "Now de."
+    assert stored() == {"roles": ["reader"], "theme": "light", "language": "de"}
+    assert ask(client, "/theme", theme="dark") == "Now dark."
+    assert stored() == {"roles": ["reader"], "theme": "dark"}
+
+    with pytest.raises(InvalidClaims, match=r"exp, iat, .*sid"):
+        ask(client, "/all")
 
 
 def test_a_session_that_is_needed_in_the_store(page: dict[str, Any], client: FlaskClient) -> None:

@@ -601,6 +601,13 @@ def test_the_views_of_the_handle(shop: Callable[..., Shop]) -> None:
     assert place.auth.sessions("bob") == []
 
 
+@pytest.mark.parametrize("path", ["/promote", "/logout-everywhere"])
+def test_visitors_are_asked_to_sign_in_first(shop: Callable[..., Shop], path: str) -> None:
+    """What needs somebody to be signed in is refused to others, and fails for nobody."""
+    answer = shop().client().post(path)
+    assert (answer.status_code, answer.text) == (401, "Sign in first.")
+
+
 def test_a_login_is_remembered_as_asked(shop: Callable[..., Shop]) -> None:
     """With ``remember`` the cookies outlive the browser, without it they do not; user agent
     and address are kept in the session."""

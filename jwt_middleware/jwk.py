@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from .errors import ConfigurationError, InvalidToken
 from .jws import decode_segment, encode_segment, is_array, is_object, read_object
-from .keys import ASYMMETRIC, Key
+from .keys import ASYMMETRIC, Key, make_a_key
 from .setting_kinds import Unfit
 
 try:
@@ -287,8 +287,7 @@ _WHAT_TO_DO = {
     b"CERTIFICATE": "is a certificate; give its public key: openssl x509 -in FILE -pubkey -noout",
     b"ENCRYPTED PRIVATE KEY": "is an encrypted private key; give it without a passphrase: "
     "openssl pkey -in FILE",
-    b"OPENSSH PRIVATE KEY": "is an SSH key; make one for tokens: "
-    "openssl genpkey -algorithm ed25519",
+    b"OPENSSH PRIVATE KEY": "is an SSH key; make one for tokens: {make}",
 }
 
 
@@ -304,12 +303,12 @@ def _read_pem(content: bytes, algorithms: Sequence[str]) -> Iterator[Key]:
             "file that holds one as a pathlib.Path"
         )
     for block in blocks:
+        if block[1] in _WHAT_TO_DO:
+            raise UnusableKey(_WHAT_TO_DO[block[1]].format(make=make_a_key(algorithms[0])))
         yield _bound(_load(block[1], block[0]), algorithms)
 
 
 def _load(label: bytes, block: bytes) -> Any:
-    if label in _WHAT_TO_DO:
-        raise UnusableKey(_WHAT_TO_DO[label])
     if label not in _PRIVATE_LABELS | _PUBLIC_LABELS:
         raise UnusableKey("holds a PEM block that is neither a private nor a public key")
     try:

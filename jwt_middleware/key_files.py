@@ -18,16 +18,13 @@ from typing import Any, TypeAlias, cast
 
 from .errors import ConfigurationError
 from .forks import in_each_child
-from .keys import ASYMMETRIC, Key, KeySet
+from .keys import ASYMMETRIC, Key, KeySet, make_a_key
 from .setting_kinds import Unfit
 
 _logger = logging.getLogger("jwt_middleware")
 
 MAX_KEY_FILE = 65_536
 """The longest file a key or a secret is read from, in bytes."""
-
-MAKE_A_KEY = "openssl genpkey -algorithm ed25519"
-"""A command that prints a good private key, for ``algorithm="EdDSA"``."""
 
 KeysFrom: TypeAlias = str | bytes | Path | Mapping[str, Any]
 Keys: TypeAlias = KeysFrom | Sequence[KeysFrom]
@@ -87,6 +84,11 @@ def _key_text(value: object) -> KeyText:
             )
 
 
+def is_written_out(text: str) -> bool:
+    """Whether it begins as PEM or JSON do, and not, say, as the name of a file with a key."""
+    return "-----BEGIN " in text or text.lstrip("\ufeff \t\r\n").startswith("{")
+
+
 def file_content(path: str | Path) -> bytes:
     """The bytes of a file. Raises `Unfit`.
 
@@ -118,7 +120,8 @@ def private_keys(texts: Sequence[KeyText], algorithm: str) -> tuple[Key, ...]:
     """
     found = [key for text in texts for key in text.read(_preferring(algorithm))]
     if not all(key.can_sign for key in found):
-        raise Unfit(f"holds a public key, which cannot sign; make a private one: {MAKE_A_KEY}")
+        made_by = make_a_key(algorithm)
+        raise Unfit(f"holds a public key, which cannot sign; make a private one: {made_by}")
     if found and found[0].algorithm != algorithm:
         raise Unfit(
             f"the first key is one for {found[0].algorithm}, and algorithm is {algorithm!r}; "

@@ -30,6 +30,18 @@ ASYMMETRIC = (
 """Algorithms with a public key (RFC 7518 section 3.1, RFC 8037). An RSA key fits several: where
 neither it nor the configuration says which it is for, it is for the first."""
 
+_CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+
+
+def make_a_key(algorithm: str) -> str:
+    """A command that prints a good private key for the algorithm; for one that needs none, the
+    key that is advised."""
+    if algorithm in _CURVES:
+        return f"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:{_CURVES[algorithm]}"
+    if algorithm.startswith(("RS", "PS")):
+        return "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072"
+    return "openssl genpkey -algorithm ed25519"
+
 
 HASH_BYTES: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
 """The shortest secret of each algorithm, in bytes (RFC 7518 section 3.2)."""

@@ -37,16 +37,16 @@ from .claims import RESERVED
 from .errors import ConfigurationError
 from .issuers import Issuer, discoverable
 from .key_files import (
-    MAKE_A_KEY,
     Keys,
     KeyText,
     file_content,
+    is_written_out,
     key_texts,
     own_keys,
     private_keys,
     public_keys,
 )
-from .keys import ASYMMETRIC, HASH_BYTES, REFRESH_ALGORITHM
+from .keys import ASYMMETRIC, HASH_BYTES, REFRESH_ALGORITHM, make_a_key
 from .legacy import LegacyTokens
 from .request import below
 from .rules import Rule
@@ -795,9 +795,20 @@ def _read(item: Field[Any], given: _Given | None) -> object:
     value = given.value
     kind: kinds.Kind[object] = item.metadata["kind"]
     if not isinstance(value, _SecretFile):
+        if item.metadata["followed"] and given.prefix:
+            _check_written_out(value, given.written_as)
         return kind(value)
     content = _content(value)
     return kind(KeyText(content, Path(str(value.path))) if item.metadata["followed"] else content)
+
+
+def _check_written_out(value: object, name: str | None) -> None:
+    """A file's name where the key itself belongs. Raises :class:`Unfit`."""
+    if isinstance(value, str) and value and not is_written_out(value):
+        raise Unfit(
+            'is no key: give PEM text ("-----BEGIN …"), a JWK or a JWK Set, or name a file that '
+            f"holds one in {name}_FILE"
+        )
 
 
 # ── Rules: settings that contradict each other ───────────────────────────────────
@@ -877,7 +888,8 @@ def _private_key_signs(settings: Settings) -> Iterator[str]:
     """An asymmetric algorithm and a private key go together."""
     asymmetric = settings.algorithm in ASYMMETRIC
     if asymmetric and settings.secret_key is not None and not settings.private_key:
-        yield f"private_key: {settings.algorithm} signs with one; make it: {MAKE_A_KEY}"
+        made_by = make_a_key(settings.algorithm)
+        yield f"private_key: {settings.algorithm} signs with one; make it: {made_by}"
     elif settings.private_key and not asymmetric:
         yield (
             f"private_key: has no effect, since algorithm is {settings.algorithm!r}; set "
@@ -1024,7 +1036,8 @@ def _legacy_key_is_another(settings: Settings) -> Iterator[str]:
     old = {_material(key.public) for key in legacy.keys().keys if key.public}
     if any(key.public and _material(key.public) in old for key in own.keys):
         name = "private_key" if settings.private_key else "public_keys"
-        yield f"{name}: is the key of legacy_tokens, too; make one with: {MAKE_A_KEY}"
+        made_by = make_a_key(settings.algorithm)
+        yield f"{name}: is the key of legacy_tokens, too; make one with: {made_by}"
 
 
 def _material(public: Mapping[str, str]) -> tuple[str | None, ...]:
@@ -1141,7 +1154,7 @@ def _there_are_keys_to_publish(settings: Settings) -> Iterator[str]:
     if settings.jwks_path is not None and not settings.private_key + settings.public_keys:
         yield (
             "jwks_path: there is no public key to publish, and secrets are never shown; set "
-            f'algorithm="EdDSA" and a private_key; make one: {MAKE_A_KEY}'
+            f'algorithm="EdDSA" and a private_key; make one: {make_a_key("EdDSA")}'
         )
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
+import shutil
+import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,7 @@ from jwt_middleware import ConfigurationError, JWTAuth, SessionsNotStored, Setti
 from jwt_middleware.errors import NotAuthenticated
 from jwt_middleware.jwk import thumbprint
 from jwt_middleware.key_files import MAX_KEY_FILE, FileKeys, KeyText
-from jwt_middleware.keys import KeySet
+from jwt_middleware.keys import ASYMMETRIC, KeySet
 from jwt_middleware.tokens import Tokens
 
 ONE, TWO, THREE = (key_for("ES256", number) for number in (20, 21, 22))
@@ -136,6 +140,45 @@ def test_contradictions_about_keys(settings: dict[str, Any], fault: str) -> None
     assert told.startswith(fault)
     assert SECRET not in told
     assert "BEGIN PRIVATE" not in told
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+@pytest.mark.parametrize("algorithm", ASYMMETRIC)
+def test_the_command_that_is_advised(algorithm: str) -> None:
+    """Who does as the message says, and runs the command it names, has a key that is accepted."""
+    ssh = "-----BEGIN OPENSSH PRIVATE KEY-----\nAA==\n-----END OPENSSH PRIVATE KEY-----"
+    wrong: list[dict[str, Any]] = [{}, {"private_key": public_pem(ONE)}, {"private_key": ssh}]
+    (command,) = {fault_of(algorithm=algorithm, **one).rpartition(": ")[2] for one in wrong}
+    made = subprocess.check_output(shlex.split(command), text=True, stderr=subprocess.DEVNULL)
+    assert settings_of(algorithm=algorithm, private_key=made).private_key
+
+
+@pytest.mark.parametrize("name", ["PRIVATE_KEY", "PUBLIC_KEYS"])
+def test_a_file_where_the_key_belongs(name: str) -> None:
+    """A file's name in a variable, or a mapping, is told which one is for it, with its prefix."""
+    written = {"SHOP_SECRET_KEY": SECRET, "SHOP_ALGORITHM": "EdDSA", "SHOP_PRIVATE_KEY": ""}
+    written |= {f"SHOP_{name}": "keys/ed.pem"}
+    readers: list[Callable[[], Settings]] = [
+        lambda: Settings.from_env("SHOP_", written),
+        lambda: Settings.from_mapping(written, "SHOP_", {}),
+    ]
+    for read in readers:
+        with pytest.raises(ConfigurationError) as caught:
+            read()
+        (fault,) = (one for one in caught.value.faults if "is no key" in one)
+        assert fault.startswith(f"{name.lower()} (from SHOP_{name}): is no key")
+        assert fault.endswith(f"name a file that holds one in SHOP_{name}_FILE")
+        assert "ed.pem" not in fault
+
+
+@pytest.mark.parametrize("form", ["{}", "\ufeff{}", " # a comment\n{}"])
+def test_a_key_in_a_variable(form: str) -> None:
+    """PEM counts as it is copied, also with text before it; so does a JWK."""
+    written = {"JWT_SECRET_KEY": SECRET, "JWT_ALGORITHM": "ES256"}
+    pem_text = form.format(pem(ONE))
+    for key in (pem_text, pem_text.replace("\n", "\\n"), "\n" + json.dumps(jwk(ONE, private=True))):
+        settings = Settings.from_env(environ={**written, "JWT_PRIVATE_KEY": key})
+        assert Tokens(settings)._access_keys.signing.kid == kid_of(ONE)
 
 
 def test_a_public_key_is_no_secret() -> None:

@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from stepping import SECRET, Browser, House
 
-from jwt_middleware import Event, ListedSession
+from jwt_middleware import Event, ListedSession, Session
 
 PAGE = (Path(__file__).parents[1] / "docs" / "sessions.md").read_text("utf-8")
 BASE = "https://testserver"
@@ -113,6 +113,92 @@ def test_its_table_of_a_session() -> None:
     rows = PAGE.partition("| of a session |")[2].partition("\n\n")[0]
     named = set(re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in rows.splitlines()[2:])))
     assert named <= {field.name for field in dataclasses.fields(ListedSession)}
+
+
+# ── Look at the account again: the table of answers, row by row ──────────────────────
+
+
+def test_the_account_of_the_page(page: dict[str, Any]) -> None:
+    """A role that was given counts at the next reissue; an account that is disabled ends there."""
+    house = House(load_claims=page["load_claims"])
+    dora = Browser(house)
+    dora.login("dora", claims={"roles": ["reader"]})
+    page["accounts"]["dora"]["roles"] = ["editor"]
+    assert dora.get().roles == ["reader"]
+    house.wait(1000)
+    assert dora.get().roles == ["editor"]
+    page["accounts"]["dora"]["disabled"] = True
+    assert next_reason(house, dora) == "revoked"
+
+
+def test_its_answers_are_all_tried() -> None:
+    """The table has as many rows as these tests."""
+    assert len(PAGE.partition("| what it answers |")[2].partition("\n\n")[0].splitlines()) == 2 + 5
+
+
+def answered(answer: Any, waited: float = 1000, **settings: Any) -> tuple[House, Browser]:
+    """Somebody has signed in, and their account then looks like this; or else this raises."""
+
+    def load_claims(session: Session) -> Any:
+        return answer() if callable(answer) else answer
+
+    house, browser = signed_in(load_claims=load_claims, **settings)
+    browser.login("alice", claims={"roles": ["reader"]})
+    house.wait(waited)
+    return house, browser
+
+
+@pytest.mark.parametrize("claims", [{"theme": "dark"}, {}], ids=str)
+def test_claims_replace_all_of_the_session(claims: dict[str, Any]) -> None:
+    """In the request, in the token, and in the store."""
+    house, browser = answered(claims)
+    reissued, again = browser.get(), browser.get()
+    assert (reissued.reissued, again.reissued) == (True, False)
+    for seen in (reissued.claims, again.claims):
+        assert seen is not None
+        assert {name: seen[name] for name in ("roles", "theme") if name in seen} == claims
+    assert house.row(again.session_id or "").claims == claims
+
+
+def test_none_ends_the_session() -> None:
+    """With the reason and the event that the table names."""
+    house, browser = answered(None)
+    assert browser.get().reason == "revoked"
+    assert ("revoked", "refused") in told(house.events)
+
+
+def away() -> Any:
+    raise OSError("the database is away")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [["reader"], {"sub": "bob"}, {"exp": 1}, {"sid": "s"}, {"since": {1}}, away],
+    ids=["a list", "sub", "exp", "sid", "a set", "raises"],
+)
+def test_who_may_go_on_cannot_be_said(answer: Any) -> None:
+    """503 and Retry-After, though nobody has to be signed in; nothing is lost, and a request that
+    needs no answer goes on."""
+    house, browser = answered(answer)
+    before, row = dict(browser.jar), house.store.find("alice", now=house.now)
+    refusal = browser.arrive().refusal
+    assert refusal is not None
+    fields = dict(refusal.headers)
+    assert (refusal.status, "Retry-After" in fields, "Set-Cookie" in fields) == (503, True, False)
+    assert (browser.jar, house.store.find("alice", now=house.now)) == (before, row)
+
+    _, early = answered(answer, waited=800, reissue_within=300)
+    assert early.get().subject == "alice"
+
+
+@pytest.mark.parametrize(("size", "sent"), [(2700, True), (2900, False)])
+def test_claims_that_do_not_fit(size: int, sent: bool) -> None:
+    """Signed in by them, and no token goes out that a browser would drop; the limit is as said."""
+    house, browser = answered({"blob": "x" * (size - len('{"blob":""}'))})
+    before = dict(browser.jar)
+    assert browser.get().subject == "alice"
+    assert (browser.jar != before) is sent
+    assert ("oversized" in house.event_names) is not sent
 
 
 # ── What ends a session by itself: the last table, row by row ────────────────────────

@@ -756,16 +756,37 @@ def _unknown_in(source: Mapping[str, object], prefix: str) -> dict[str, _Given]:
     return {name: _Given(None, name, prefix) for name in strange}
 
 
+_ELSEWHERE: Mapping[str, str | None] = {
+    "cookie_csrf_protect": "csrf",
+    "access_cookie_path": "cookie_path",
+    "session_cookie": None,
+    "session_tracking": None,
+    "csrf_methods": None,
+    "csrf_in_cookies": None,
+    "csrf_check_form": None,
+    "query_string_name": None,
+    "json_key": None,
+}
+"""What settings of flask-jwt-extended and AuthX are here, where the nearest name of ours, if any,
+is for something else."""
+
+
 def _unknown(name: str, given: _Given) -> str:
-    """The fault for a name that is no setting, with the nearest one that is."""
+    """The fault for a name that is no setting, with the one that was probably meant."""
+    written = name.removeprefix(given.prefix).lower()
+    meant = _ELSEWHERE[written] if written in _ELSEWHERE else _nearest(written)
+    hint = "see the list of settings"
+    if meant is not None:
+        hint = f"did you mean {_spellings(meant, given.prefix)[0] if given.prefix else meant}?"
+    elif written in _ELSEWHERE:
+        hint = "what becomes of another package's settings is in docs/migrate"
+    return f"{name}: there is no such setting; {hint}"
+
+
+def _nearest(name: str) -> str | None:
     import difflib  # only for whoever made a mistake
 
-    nearest = difflib.get_close_matches(name.removeprefix(given.prefix).lower(), list(_FIELDS), n=1)
-    hint = "; see the list of settings"
-    if nearest:
-        meant = _spellings(nearest[0], given.prefix)[0] if given.prefix else nearest[0]
-        hint = f"; did you mean {meant}?"
-    return f"{name}: there is no such setting{hint}"
+    return next(iter(difflib.get_close_matches(name, _FIELDS, n=1)), None)
 
 
 def _warn_of_unknown(source: Mapping[str, object], prefix: str) -> None:

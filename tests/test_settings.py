@@ -217,6 +217,13 @@ def test_an_unknown_environment_variable_is_a_fault_with_a_guess() -> None:
     )
 
 
+def test_a_setting_of_another_package_is_answered_by_what_it_is_here() -> None:
+    """The nearest name would be that of something else."""
+    moved, gone = env_faults(JWT_COOKIE_CSRF_PROTECT="false", JWT_CSRF_METHODS="POST")
+    assert moved.endswith("there is no such setting; did you mean JWT_CSRF?")
+    assert gone.endswith("what becomes of another package's settings is in docs/migrate")
+
+
 def test_a_file_variable_of_a_setting_that_is_no_secret_is_unknown() -> None:
     """Only secrets are read from files."""
     (fault,) = env_faults(JWT_ALGORITHM_FILE="/run/algorithm")

@@ -230,6 +230,6 @@ def _split(url: str) -> tuple[str, str]:
 
 
 def _known() -> str:
-    """Without those that name a cluster or a driver behind a ``+``."""
-    plain = [f"{scheme}://" for scheme in _SCHEMES if "+" not in scheme]
-    return f"Known: {', '.join(plain)}, and none."
+    """Without those that name a driver behind a ``+``."""
+    named = [f"{scheme}://" for scheme in _SCHEMES if scheme.partition("+")[2] in ("", "cluster")]
+    return f"Known: {', '.join(named)}, and none."

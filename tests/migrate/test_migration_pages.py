@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from environments import PINNED, ROOT, told_by
 
+from jwt_middleware import ConfigurationError
 from jwt_middleware.settings import Settings
 
 PAGES = ROOT / "docs" / "migrate"
@@ -69,6 +70,30 @@ def test_what_a_page_calls_ours_is_ours(package: str) -> None:
     }
     known = {*Settings.__dataclass_fields__, "until", "secret", "load_claims"}
     assert named - known == set()
+
+
+@pytest.mark.parametrize("package", ["flask-jwt-extended", "authx"])
+def test_what_their_names_are_answered(package: str) -> None:
+    """Who keeps a variable of the old package is told the setting that its page names, or, where
+    there is none, of the page; never of a setting that is for something else."""
+    text = (PAGES / f"{package}.md").read_text("utf-8").split("## Settings")[1]
+    rows = re.findall(r"^\| (`JWT_.*?) \| (.*) \|$", text, re.MULTILINE)
+    theirs = [(name, ours) for row, ours in rows for name in re.findall(r"`(JWT_[A-Z_]+)`", row)]
+    assert len(theirs) > 15
+    for name, ours in theirs:
+        same = {name.removeprefix("JWT_").lower(), f"{name.removeprefix('JWT_').lower()}s"}
+        if same.isdisjoint(Settings.__dataclass_fields__):
+            fault = answered(name)
+            meant = re.findall(r"did you mean JWT_(\w+)\?", fault)
+            assert all(f"`{one.lower()}`" in ours for one in meant), fault
+            assert meant or "docs/migrate" in fault
+
+
+def answered(name: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env(environ={"JWT_SECRET_KEY": OLD_SECRET, name: "1"})
+    (fault,) = caught.value.faults
+    return fault
 
 
 def test_simplejwts_page_has_every_key() -> None:

@@ -142,8 +142,8 @@ def test_an_unknown_scheme_is_told_the_known_ones():
     fault = check_store("ftp://somewhere")
     assert fault is not None
     assert fault.endswith(
-        "Known: memory://, sqlite://, redis://, rediss://, postgresql://, postgres://, "
-        "mariadb://, mysql://, and none."
+        "Known: memory://, sqlite://, redis://, rediss://, redis+cluster://, "
+        "rediss+cluster://, postgresql://, postgres://, mariadb://, mysql://, and none."
     )
 
 

@@ -61,6 +61,11 @@ class Bounded(Generic[K, V]):
             if self._half:
                 self._young[key] = value
 
+    def drop(self, key: K) -> None:
+        with self._lock:
+            self._young.pop(key, None)
+            self._old.pop(key, None)
+
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
@@ -89,8 +94,11 @@ class ProcessMemory:
     """The tokens as presented to the answer this process made after its own swap."""
     siblings: Bounded[str, Any] = field(init=False)
     """The same answers by the access token as presented, for a glance."""
-    updated: Bounded[str, float] = field(init=False)
-    """Session id to when this process last changed its claims: what it minted before is stale."""
+    standing: Bounded[str, Any] = field(init=False)
+    """Session id to the one answer of `minted` that still stands; see `overturn`."""
+    overturned: int = 0
+    """How often an answer was, of whatever session: who samples it first can tell whether that
+    happened meanwhile."""
     store_opened: bool = False
     """A process that only verifies never opens a store, not even to confirm."""
     pause_until: float = 0.0
@@ -105,7 +113,7 @@ class ProcessMemory:
         self.confirmed = Bounded(max(self.size, 2))
         self.minted = Bounded(max(self.size, 2))
         self.siblings = Bounded(max(self.size, 2))
-        self.updated = Bounded(max(self.size, 2))
+        self.standing = Bounded(max(self.size, 2))
         in_each_child(self._begin_again)
 
     def _begin_again(self) -> None:
@@ -139,6 +147,16 @@ class ProcessMemory:
             for oldest in list(self.ended)[: ENDED_SIZE // 2]:
                 self.ended.pop(oldest, None)
         self.ended[session_id] = None
+
+    def overturn(self, session_id: str) -> None:
+        """The session changes now: what was minted for it before may not be given again.
+
+        To be said before the store is told and once more after it: of what is minted in between,
+        nobody knows on which side of the change it was read.
+        """
+        with self._lock:
+            self.overturned += 1
+        self.standing.drop(session_id)
 
     def has_confirmed(self, session_id: str, generation: int) -> bool:
         known = self.confirmed.get(session_id)

@@ -91,7 +91,7 @@ class Reissuer:
         return (yield from self._hand_out(auth, reissue, session, now))
 
     def _rotate(self, auth: RequestAuth, reissue: Reissue, now: float) -> Asks[Additions]:
-        session = reissue.session
+        session, overturned = reissue.session, self.parts.memory.overturned
         idle = self.parts.tokens.idle(session.persistent)
         swap = swap_to_successor(session, idle=idle, now=now)
         successor = _swapped(session, swap, reissue.claims)
@@ -108,7 +108,8 @@ class Reissuer:
             # Changed since the request arrived: the token shows the row as it is now.
             successor = replace(successor, claims=rotation.session.claims)
             additions = self.deliver(auth, successor, successor.generation, now, with_refresh=True)
-        self._remember(auth.request, reissue, successor, additions, now)
+        if self.parts.memory.overturned == overturned:
+            self._remember(auth.request, reissue, successor, additions, now)
         yield from hooks.emit(auth.event("reissued", session.id))
         return additions
 
@@ -203,6 +204,7 @@ class Reissuer:
         again = replace(reissue, row=REPLAY, answer=answer)
         fields = request.authorization, request.refresh, request.cookie
         minted = Minted(again, answer, successor, fields)
+        self.parts.memory.standing.put(reissue.session.id, answer)
         self.parts.memory.minted.put(reissue.presented, minted)
         if reissue.expired is not None and len(request.cookie or "") <= LONGEST_FIELD:
             self.parts.memory.siblings.put(reissue.presented.access or "", minted)
@@ -234,19 +236,18 @@ class Reissuer:
         return claims
 
     def _stands(self, answer: Answer, reissue: Reissue, now: float) -> bool:
-        if now >= answer.until:
-            return False
         memory, session_id = self.parts.memory, reissue.session.id
-        if session_id in memory.ended:
+        if now >= answer.until or session_id in memory.ended:
             return False
-        updated_at = memory.updated.get(session_id)
-        return updated_at is None or updated_at < answer.made_at
+        return memory.standing.get(session_id) is answer
 
     def repeat(self, auth: RequestAuth, reissue: Reissue, now: float) -> Additions | None:
         """The answer that another request with the same tokens was given, if it stands."""
         answer = reissue.answer
         if answer is None or not self._stands(answer, reissue, now):
             return None
+        if now >= reissue.refresh.expires_at and not reissue.renewal:
+            return None  # as for any other request that runs past the end of its own token
         if undeliverable(auth.request, auth.channel):
             return None
         self.parts.tell("replayed", auth.now, reissue.refresh.subject, reissue.session.id)

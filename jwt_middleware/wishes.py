@@ -88,7 +88,7 @@ class Wishes:
         """The same for a session that is stored already; looked at first, changed last."""
         row = yield from store.load(session.id, now=now)
         if row is not None and claims is not None:
-            row = yield from store.update(session.id, claims, now=now)
+            row = yield from change_claims(self.parts, session.id, claims, now)
         if row is None or row.revoked:
             return row
         for session_id in replaced:
@@ -131,8 +131,7 @@ class Wishes:
             return NOTHING if muted else self._update_carried(auth, claims, now)
         signed_in_by = reissue.session.id if reissue else access.session_id if access else None
         session_id = signed_in_by or ""
-        session = yield from store.update(session_id, claims, now=now)
-        self.parts.memory.updated.put(session_id, now)
+        session = yield from change_claims(self.parts, session_id, claims, now)
         if session is not None and session.revoked:
             self.parts.memory.end(session.id)
         if session is None or session.revoked or muted:
@@ -178,6 +177,17 @@ def _end_oldest(parts: Parts, newest: Session, most: int, now: float) -> Asks[No
     for session in others[most - 1 :]:
         if (yield from revoke(parts, session.id, "too_many", now)):
             yield from hooks.emit(Event("revoked", now, "too_many", session.subject, session.id))
+
+
+def change_claims(
+    parts: Parts, session_id: str, claims: Mapping[str, Any], now: float
+) -> Asks[Session | None]:
+    """Replace the claims of a session; answers the row as it stands then."""
+    parts.memory.overturn(session_id)
+    try:
+        return (yield from store.update(session_id, claims, now=now))
+    finally:  # whether it was stored or not, which after a cancellation nobody knows
+        parts.memory.overturn(session_id)
 
 
 def revoke(parts: Parts, session_id: str, reason: str, now: float) -> Asks[bool]:

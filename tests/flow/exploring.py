@@ -124,7 +124,8 @@ class Memory(NamedTuple):
     opened: bool = False
     minted: dict[Any, Any] = {}  # noqa: RUF012  # never changed in place
     confirmed: dict[str, int] = {}  # noqa: RUF012
-    ended: dict[str | None, str] = {}  # noqa: RUF012
+    ended: dict[str | None, None] = {}  # noqa: RUF012
+    standing: dict[str, Any] = {}  # noqa: RUF012
     verified: dict[str, tuple[AccessToken, bool]] = {}  # noqa: RUF012
     """Each with its mark ``settled``, which is the one thing that changes in it."""
 
@@ -259,6 +260,7 @@ class World:
             known = flow.parts.memory
             known.store_opened = memory.opened
             known.minted._young = dict(memory.minted)
+            known.standing._young = dict(memory.standing)
             known.siblings._young = {
                 one.reissue.presented.access: one
                 for one in memory.minted.values()
@@ -283,6 +285,7 @@ class World:
             dict(known.minted._young),
             dict(known.confirmed._young),
             dict(known.ended),
+            dict(known.standing._young),
             {token: (access, access.settled) for token, access in verified.items()},
         )
         memories = tuple(
@@ -858,6 +861,7 @@ def _memory_key(memory: Memory, now: float, tokens: set[str | None]) -> int:
         for presented, minted in memory.minted.items()
         if minted.answer.until >= now
     )
+    standing = memory.standing.get(SESSION)
     verified = frozenset(
         (token, settled)
         for token, (_, settled) in memory.verified.items()
@@ -867,6 +871,7 @@ def _memory_key(memory: Memory, now: float, tokens: set[str | None]) -> int:
         (
             memory.opened,
             minted,
+            None if standing is None else (standing.until, tuple(standing.additions.fields)),
             memory.confirmed.get(SESSION),
             SESSION in memory.ended,
             verified,

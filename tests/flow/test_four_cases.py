@@ -354,6 +354,22 @@ def test_renewal_in_parallel() -> None:
     assert token_claims(tabs[0].refresh)["gen"] == 1
 
 
+def test_a_renewal_is_repeated() -> None:
+    """A sibling of it is answered from memory, though the refresh token it came with has expired:
+    that is why it was renewed."""
+    house = short_lived()
+    browser = outliving(house)
+    house.wait(500)
+    sibling = browser.copy()
+    browser.get()
+    auth = sibling.arrive().auth
+    assert auth.reissue is not None
+    assert house.now >= auth.reissue.refresh.expires_at
+    repeated = house.flow.repeat(auth, 200, [], house.now)
+    assert repeated is not None
+    assert repeated.refresh == browser.refresh
+
+
 def test_renewal_with_the_store_down() -> None:
     """The request goes on with its valid token."""  # S45
     house = short_lived(required=True)

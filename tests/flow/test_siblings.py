@@ -7,7 +7,7 @@ and both ways walked in each; and every condition is tried at its edge.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from random import Random
 from typing import Any
 
@@ -16,6 +16,7 @@ from exploring import seen_of
 from stepping import Browser, HeaderClient, House, make_request, names, set_cookies, token_claims
 
 from jwt_middleware import Rule
+from jwt_middleware.driver import Command
 from jwt_middleware.handle import RequestAuth
 from jwt_middleware.reissue import LONGEST_FIELD, Minted
 from jwt_middleware.request import Request
@@ -104,9 +105,7 @@ MEANWHILE: dict[str, Callable[[House, str], object]] = {
     "ended elsewhere": lambda house, session_id: house.store.revoke(
         session_id, reason="logout", now=house.now
     ),
-    "new claims": lambda house, session_id: house.flow.parts.memory.updated.put(
-        session_id, house.now
-    ),
+    "new claims": lambda house, session_id: house.flow.parts.memory.overturn(session_id),
     "new keys": lambda house, session_id: setattr(house.flow.parts.tokens.own_keys, "version", 1),
     "keys due": lambda house, session_id: setattr(
         house.flow.parts.tokens.own_keys, "due", house.now
@@ -463,6 +462,85 @@ def test_an_answer_past_the_grace_is_not_repeated() -> None:
     until = minted(browser.house).answer.until
     assert browser.house.flow.repeat(auth, 200, [], until) is None
     assert browser.house.flow.repeat(auth, 200, [], until - 0.001) is not None
+
+
+@pytest.mark.parametrize("past", [0.0, 0.001])
+def test_who_runs_past_its_own_refresh_token_gets_nothing(past: float) -> None:
+    """As at any other process: when the response starts, the token's own expiry counts."""
+    # S44
+    browser, sibling = reissued(refresh_token_expires=LIFE + 5)
+    flow = browser.house.flow
+    auth = sibling.arrive().auth
+    ends_at = minted(browser.house).reissue.refresh.expires_at
+    assert ends_at < minted(browser.house).answer.until
+    assert flow.repeat(auth, 200, [], ends_at + past) is None
+    assert names(browser.house.run(flow.respond(auth, 200, [], ends_at + past))) == []
+    again = sibling.arrive().auth
+    assert flow.repeat(again, 200, [], ends_at - 0.001) is not None
+
+
+# ── New claims meanwhile ─────────────────────────────────────────────────────────────
+
+
+def change_roles(browser: Browser) -> Generator[Command, Any, Any]:
+    """A request that takes the roles away, about to answer."""
+    auth = browser.arrive().auth
+    auth.update({"roles": []})
+    return browser.house.flow.respond(auth, 200, [], browser.house.now)
+
+
+@pytest.mark.parametrize("order", ["inside the change", "around the change", "cut off"])
+def test_claims_that_change_while_another_request_rotates(order: str) -> None:
+    """However the two interleave, siblings are shown the claims of the row, not older ones that
+    this process would remember; nor when nobody heard whether the change was stored."""
+    # S44
+    house = House(rotation_grace=GRACE, access_token_expires=LIFE, refresh_token_expires="1d")
+    first = Browser(house)
+    first.login(claims={"roles": ["admin"]})
+    with_access = first.copy()
+    house.wait(LIFE)
+    sibling = first.copy()
+    house.wait(-1)
+    changing = change_roles(with_access)  # by a token that has a second left
+    house.wait(1)
+    rotating = house.flow.respond(first.arrive().auth, 200, [], house.now)
+    if order == "around the change":
+        rotation = house.answer(next(rotating))
+        house.run(changing)
+        finish(rotating, rotation, house)
+    else:
+        update = next(changing)
+        assert update.verb == "update"
+        house.run(rotating)
+        stored = house.answer(update)
+        if order == "cut off":
+            changing.close()
+        else:
+            finish(changing, stored, house)
+    late = sibling.arrive().auth
+    assert late.claims is not None
+    assert late.claims["roles"] == []
+    assert "admin" not in str(token_claims(sibling.respond(late).access or ""))
+
+
+def finish(steps: Generator[Command, Any, Any], answer: Any, house: House) -> None:
+    """Go on after a command that was answered."""
+    while True:
+        try:
+            answer = house.answer(steps.send(answer))
+        except StopIteration:
+            return
+
+
+def test_another_sessions_claims_are_its_own() -> None:
+    """New claims of one session leave the siblings of another as quick as they were."""
+    browser, sibling = reissued()
+    other = Browser(browser.house)
+    other.login("bob")
+    changed = other.arrive().auth
+    changed.update({"roles": ["boss"]})
+    other.respond(changed)
+    assert glanced(sibling)
 
 
 def test_a_form_gets_its_cookie() -> None:

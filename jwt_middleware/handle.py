@@ -73,8 +73,8 @@ class Intent:
 
     login: Login | None = None
     logout: bool = False
-    everywhere: str | None = None
-    """The subject to sign out everywhere."""
+    everywhere: tuple[str, ...] = ()
+    """The subjects to sign out everywhere; two, if somebody else signed in between."""
     claims: Mapping[str, Any] | None = None
     """New claims for the session the request came with."""
 
@@ -274,7 +274,7 @@ class RequestAuth:
         known = self.parts.csrf.visitor_token(self.request)
         if known is not None:
             return known
-        self._check_open("csrf_token", "it earlier")
+        self._check_open("csrf_token", "in a view that answers all at once")
         token = tokens.make(VISITOR)
         self.csrf_cookie = (token, None)
         return token
@@ -302,7 +302,7 @@ class RequestAuth:
 
         Raises `ResponseStarted`, `CrossSiteRequest`, `TokenTooLarge`, `InvalidClaims`.
         """
-        self._check_open("login", "JWTAuth.issue()")
+        self._check_open("login", "use JWTAuth.issue() here")
         channel = self._delivery(cookies)
         self._check_same_site("login", channel, cross_site)
         tokens = self.parts.tokens
@@ -323,7 +323,7 @@ class RequestAuth:
 
         Raises `ResponseStarted`, `CrossSiteRequest`, `TokenTooLarge`.
         """
-        self._check_open("send", "JWTAuth.issue()")
+        self._check_open("send", "use JWTAuth.issue() here")
         channel = self._delivery(cookies)
         self._check_same_site("send", channel, cross_site)
         self._check_fits(pair, channel)
@@ -334,7 +334,7 @@ class RequestAuth:
 
         Raises `ResponseStarted`, `NotAuthenticated`, `TokenTooLarge`, `InvalidClaims`.
         """
-        self._check_open("update", "JWTAuth.issue()")
+        self._check_open("update", "in another request")
         if self.claims is None or self.session_id is None:
             raise NotAuthenticated(
                 "update() changes the claims of a signed-in session, and this request has none. "
@@ -371,7 +371,7 @@ class RequestAuth:
 
         Raises `ResponseStarted`, `CrossSiteRequest`.
         """
-        self._check_open("logout", "JWTAuth.revoke()")
+        self._check_open("logout", "use JWTAuth.revoke() here")
         self._check_same_site("logout", self._delivery(None), cross_site)
         self._sign_out()
 
@@ -382,7 +382,7 @@ class RequestAuth:
         somebody found must not end sessions that are not its own.
         Raises `ResponseStarted`, `CrossSiteRequest`, `SessionsNotStored`, `NotAuthenticated`.
         """
-        self._check_open("logout_everywhere", "JWTAuth.revoke_subject()")
+        self._check_open("logout_everywhere", "use JWTAuth.revoke_subject() here")
         if self.parts.stateless:
             raise SessionsNotStored(
                 'logout_everywhere() needs stored sessions, and session_store is "none". '
@@ -399,7 +399,8 @@ class RequestAuth:
                 "ask to sign in first."
             )
         self._sign_out()
-        self._intent().everywhere = subject
+        intent = self._intent()
+        intent.everywhere = tuple(dict.fromkeys((*intent.everywhere, subject)))
 
     # ── For the flow ───────────────────────────────────────────────────────────────────
 
@@ -461,7 +462,7 @@ class RequestAuth:
         if self.closed is not None:
             raise ResponseStarted(
                 f"{call}() came after the response had started, so its headers are gone. "
-                f"Call it earlier, or use {instead} here."
+                f"Call it earlier, or {instead}."
             )
         if self.channel is None and self.access is not None:
             self._complete()

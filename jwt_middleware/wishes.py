@@ -38,12 +38,11 @@ class Wishes:
     ) -> Asks[Additions | Refusal]:
         """Store what the app asked for, then tell the client."""
         login = intent.login if _keeps_logins(auth.request, status) else None
-        if intent.everywhere is not None:
-            keep = login.pair.session_id if login is not None and login.stored else None
+        keep = login.pair.session_id if login is not None and login.stored else None
+        for subject in intent.everywhere:
             reason = "logout_everywhere"
-            yield from end_subject(self.parts, intent.everywhere, reason, keep=keep, now=now)
-            told = auth.event("revoked", subject=intent.everywhere, reason=reason)
-            yield from hooks.emit(told)
+            yield from end_subject(self.parts, subject, reason, keep=keep, now=now)
+            yield from hooks.emit(auth.event("revoked", subject=subject, reason=reason))
         if login is not None:
             stored = yield from self._store_login(auth, intent, login, now)
             if not stored:
@@ -67,7 +66,7 @@ class Wishes:
         if login.stored:
             row = yield from self._replace_with_stored(session, intent.claims, replaced, now)
         else:
-            if intent.everywhere is not None:
+            if intent.everywhere:
                 session = replace(session, created_at=now + JUST_AFTER)
             row = yield from store_session(self.parts, session, ends=replaced, now=now)
         if row is None or row.revoked:
@@ -173,8 +172,12 @@ def store_session(
 
 def _end_oldest(parts: Parts, newest: Session, most: int, now: float) -> Asks[None]:
     alive = yield from store.find(newest.subject, now=now)
-    others = [session for session in alive if session.id != newest.id]
-    for session in others[most - 1 :]:
+    # Of two sign-ins at once each finds the other: the older never ends the newer, or nobody would
+    # be left. Only in the very same instant each takes itself for the newer.
+    ranked = sorted(alive, key=lambda one: (one.created_at, one.id == newest.id), reverse=True)
+    for session in ranked[most:]:
+        if session.id == newest.id:
+            continue  # overtaken; who overtook it makes room
         if (yield from revoke(parts, session.id, "too_many", now)):
             yield from hooks.emit(Event("revoked", now, "too_many", session.subject, session.id))
 

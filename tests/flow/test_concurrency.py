@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -934,3 +935,48 @@ def test_an_ended_session_stops_here_at_once_and_there_when_its_token_ends() -> 
     assert browser.get(house=there).is_authenticated
     browser.house.wait(1)
     assert browser.get(house=there).reason == "revoked"
+
+
+# ── Sign-ins at the same time ────────────────────────────────────────────────────────
+
+
+def side_by_side(house: House, *flows: Generator[Command, Any, Any]) -> None:
+    """Each asks its next command before any of them is answered."""
+    answers: dict[Generator[Command, Any, Any], Any] = dict.fromkeys(flows)
+    while answers:
+        asked: dict[Generator[Command, Any, Any], Command] = {}
+        for flow, answer in answers.items():
+            with suppress(StopIteration):
+                asked[flow] = flow.send(answer)
+        answers = {flow: house.answer(command) for flow, command in asked.items()}
+
+
+@pytest.mark.parametrize("most", [1, 2])
+@pytest.mark.parametrize("stored_first", ["older", "newer"])
+def test_sign_ins_at_once_do_not_end_each_other(most: int, stored_first: str) -> None:
+    """With a limit the newest sessions stay, however sign-ins at the same time interleave."""
+    house = House(max_sessions_per_subject=most)
+    handles: list[RequestAuth] = []
+    for _ in range(most + 1):
+        house.wait(0.01)
+        handles.append(Browser(house).arrive().auth)
+        handles[-1].login("alice")
+    flows = [house.flow.respond(auth, 200, [], house.now) for auth in handles]
+    side_by_side(house, *(flows if stored_first == "older" else reversed(flows)))
+    alive = [session.id for session in house.auth.sessions("alice")]
+    assert alive == [auth.session_id for auth in reversed(handles[1:])]
+
+
+def test_who_is_overtaken_makes_no_room() -> None:
+    """A sign-in that is stored after newer ones ends none of them, nor itself."""
+    house = House(max_sessions_per_subject=1)
+    slow = Browser(house).arrive().auth
+    slow.login("alice")
+    house.wait(1)
+    quick = Browser(house)
+    quick.login("alice")
+    house.run(house.flow.respond(slow, 200, [], house.now))
+    assert [session.id for session in house.auth.sessions("alice")] == [
+        token_claims(quick.access)["sid"],
+        slow.session_id,
+    ]

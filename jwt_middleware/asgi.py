@@ -9,14 +9,14 @@ HTTP and WebSocket handshakes are handled; lifespan and whatever else pass untou
 
 from __future__ import annotations
 
-from asyncio import CancelledError, ensure_future, shield
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias, Unpack
 
 from .auth import JWTAuth
 from .bodies import ReplayedReceive
 from .connections import POLICY_VIOLATION
-from .driver import arun
+from .driver import arun, arun_through
 from .events import EventHook
 from .fields import decoded, encoded
 from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current
@@ -126,13 +126,12 @@ class JWTMiddleware:
                 await self._connect(auth, scope, receive, send)
             else:
                 await self.app(scope, receive, self._sender(auth, scope, send))
-        except CancelledError:
-            # Another task, since this one may be cancelled again while it waits.
-            await shield(ensure_future(self._abandon(auth)))
-            raise
-        except Exception:
+        except (Exception, CancelledError):
             await self._abandon(auth)
             raise
+        else:
+            if auth.closed is None:  # a client that went away is not always told by an exception
+                await self._abandon(auth)
         finally:
             # Not reset(): a request may be torn down from another context than its own.
             current.set(previous)
@@ -153,7 +152,8 @@ class JWTMiddleware:
     async def _abandon(self, auth: RequestAuth) -> None:
         """The request ends before its response started: a logout is stored all the same."""
         if auth.closed is None:
-            await self._respond(auth, None, [])
+            steps = self._flow.respond(auth, None, [], self._clock())
+            await arun_through(steps, self._world)
 
     def _request(self, scope: Scope, handshake: bool) -> Request:
         authorization: list[bytes] = []
@@ -225,7 +225,8 @@ class JWTMiddleware:
     async def _respond(
         self, auth: RequestAuth, status: int | None, headers: list[tuple[str, str]]
     ) -> Additions | Refusal:
-        return await arun(self._flow.respond(auth, status, headers, self._clock()), self._world)
+        steps = self._flow.respond(auth, status, headers, self._clock())
+        return await (arun_through if auth.signs_out else arun)(steps, self._world)
 
     async def _settle(self, auth: RequestAuth) -> None:
         now = self._clock()

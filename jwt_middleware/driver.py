@@ -78,6 +78,13 @@ async def arun(steps: Asks[T], world: AsyncWorld) -> T:
             failure = _unavailable(command, cause)
 
 
+async def arun_through(steps: Asks[T], world: AsyncWorld) -> T:
+    """`arun`, to the end even if whoever waits for it is cancelled: in a task of its own."""
+    from asyncio import ensure_future, shield  # a program without an event loop loads none of it
+
+    return await shield(ensure_future(arun(steps, world)))
+
+
 def _unavailable(command: Command, failure: Exception) -> StoreUnavailable:
     """One kind of failure for the decision, whatever a driver or a user's hook raised."""
     text = f"{command.port}.{command.verb} failed ({type(failure).__name__})"

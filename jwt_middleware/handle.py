@@ -193,6 +193,11 @@ class RequestAuth:
         return self.claims is not None
 
     @property
+    def signs_out(self) -> bool:
+        """The app has asked for a logout, and whatever becomes of the response, it counts."""
+        return self.intent is not None and self.intent.logout
+
+    @property
     def reissued(self) -> bool:
         """The request was signed in by its refresh token; new tokens are on their way."""
         return self.reissue is not None and self.reissue.row.verdict.reissues

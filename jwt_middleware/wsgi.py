@@ -124,7 +124,7 @@ class JWTMiddleware:
         reset = current.set(auth)
         try:
             body = app(environ, begin)
-        except Exception:
+        except BaseException:  # also who gives up waiting: gevent.Timeout, SystemExit
             self._abandon(auth)
             raise
         finally:
@@ -142,7 +142,7 @@ class JWTMiddleware:
         return self._header_alone if self._flow.silences(auth) else self.app
 
     def _abandon(self, auth: RequestAuth) -> None:
-        """An exception escapes before the response started: a logout is stored all the same."""
+        """The request ends before its response started: a logout is stored all the same."""
         if auth.closed is None:
             self._respond(auth, None, [])
 
@@ -228,9 +228,8 @@ class _LateBody(_Body):
                     if isinstance(outcome(), Refusal):
                         break
                     yield chunk
-        except Exception:
+        finally:
             self._abandon(self._auth)
-            raise
         refusal = outcome()
         if isinstance(refusal, Refusal):
             yield refusal.body

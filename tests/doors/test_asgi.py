@@ -1062,6 +1062,65 @@ def test_a_logout_survives_a_cancellation(twice: bool) -> None:
     assert house.auth.sessions("alice") == []
 
 
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_a_logout_survives_an_app_that_answers_nothing(kind: str) -> None:
+    """The client has gone, the framework swallows that, and the app returns as if all were well."""
+    # S49, S54
+    house = House()
+    pair = house.auth.issue("alice")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        get_auth(scope).logout()
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    scope = Ask(fields=[bearer(pair.access_token)]).scope() | {"type": kind}
+    asyncio.run(JWTMiddleware(app, house.auth)(scope, receive, send))
+    assert sent == []
+    assert house.auth.sessions("alice") == []
+    assert current.get() is None
+
+
+def test_a_logout_survives_a_cancellation_while_it_is_stored() -> None:
+    """The store has been asked, and has not answered yet, when the client goes away."""  # S49
+    store = AsyncStore()
+    house = House(session_store=store)
+    asked, go_on, done = (asyncio.Event() for _ in range(3))
+    revoke = AsyncStore.revoke  # type: ignore[attr-defined]
+
+    async def slow_revoke(*args: Any, **options: Any) -> Any:
+        asked.set()
+        await go_on.wait()
+        answer = await revoke(store, *args, **options)
+        done.set()
+        return answer
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        get_auth(scope).logout()
+        await send(START)
+
+    async def main() -> None:
+        pair = await house.auth.aissue("alice")
+        store.revoke = slow_revoke  # type: ignore[attr-defined]
+        ask = Ask(fields=[bearer(pair.access_token)])
+        task = asyncio.create_task(aask(JWTMiddleware(app, house.auth), ask.scope()))
+        await asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        await done.wait()  # the task itself has not waited for it
+        assert await house.auth.asessions("alice") == []
+
+    asyncio.run(asyncio.wait_for(main(), 15))
+
+
 def test_a_cancelled_async_store_leaves_the_client_able_to_go_on() -> None:
     """The same with an async store that is cancelled after it has swapped the row."""
     # S49

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 from wsgiref.util import FileWrapper
@@ -923,4 +924,53 @@ def test_a_logout_outlives_the_exception_of_a_lazy_body() -> None:
     )
     with pytest.raises(ZeroDivisionError):
         list(body)
+    assert house.row(pair.session_id).revoked
+
+
+@pytest.mark.parametrize("moment", ["called", "stepped", "closed"])
+def test_a_logout_outlives_who_gives_up(moment: str) -> None:
+    """What is no ``Exception`` (a timeout of gevent, an exit), and a server that closes a body
+    which has not started: the logout is stored all the same."""
+    # S54
+    house = House()
+    pair = house.auth.issue("alice")
+
+    def lazy(auth: Any) -> Iterator[bytes]:
+        auth.logout()
+        yield b""  # nothing yet, and no start
+        raise SystemExit
+
+    def app(environ: Any, start_response: Any) -> Any:
+        if moment == "called":
+            get_auth(environ).logout()
+            raise SystemExit
+        return lazy(get_auth(environ))
+
+    def serve() -> None:
+        environ = Ask(fields=[cookie(access=pair.access_token)]).environ
+        body: Any = JWTMiddleware(app, house.auth)(environ, lambda *_: None)
+        steps = iter(body)
+        next(steps)
+        if moment == "stepped":
+            next(steps)
+        steps.close()
+        body.close()
+
+    with pytest.raises(SystemExit) if moment != "closed" else nullcontext():
+        serve()
+    assert house.row(pair.session_id).revoked
+
+
+def test_a_logout_outlives_an_app_that_never_starts() -> None:
+    """An app that forgets ``start_response`` breaks its own response, not the logout."""
+    # S54
+    house = House()
+    pair = house.auth.issue("alice")
+
+    def app(environ: Any, start_response: Any) -> Any:
+        get_auth(environ).logout()
+        return []
+
+    environ = Ask(fields=[cookie(access=pair.access_token)]).environ
+    assert list(JWTMiddleware(app, house.auth)(environ, lambda *_: None)) == []
     assert house.row(pair.session_id).revoked

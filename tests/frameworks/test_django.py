@@ -9,6 +9,7 @@ import sys
 import types
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlencode
 
 import pytest
@@ -21,7 +22,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.core.management import call_command
 from django.http import FileResponse, HttpResponse, JsonResponse
 from django.test import RequestFactory, override_settings
-from django.test.client import AsyncClient, Client
+from django.test.client import AsyncClient, AsyncRequestFactory, Client
 from django.urls import path
 from keychain import jwk, key_for, private_key, public_pem, sign
 from sites.django_site import DOOR
@@ -90,6 +91,11 @@ async def logout_and_hang(request: Any) -> Any:
     raise asyncio.CancelledError
 
 
+def logout_and_exit(request: Any) -> Any:
+    get_auth(request).logout()
+    raise SystemExit
+
+
 def download(request: Any) -> Any:
     return FileResponse(io.BytesIO(b"a file"))
 
@@ -121,6 +127,7 @@ VIEWS = (
     other_cookie,
     logout_and_fail,
     logout_and_hang,
+    logout_and_exit,
     download,
 )
 URLS = types.ModuleType("urls_of_test_django")
@@ -501,16 +508,58 @@ def test_a_login_that_cannot_be_stored(house: House) -> None:
 
 
 def test_a_logout_counts_whatever_comes(house: House) -> None:
-    """It is stored also when Django lets an exception pass, or the request is cancelled."""
-    for path_, kind in (("/logout_and_fail", Client), ("/logout_and_hang", AsyncClient)):
+    """It is stored also when Django lets an exception pass, or the request is given up."""
+    for path_, kind in (
+        ("/logout_and_fail", Client),
+        ("/logout_and_exit", Client),
+        ("/logout_and_hang", AsyncClient),
+    ):
         client: Any = kind()
         pair = sign_in(client, "1")
         with (
             override_settings(DEBUG_PROPAGATE_EXCEPTIONS=True),
-            pytest.raises((ZeroDivisionError, asyncio.CancelledError)),
+            pytest.raises((ZeroDivisionError, SystemExit, asyncio.CancelledError)),
         ):
             fetch(client, path_)
         assert house.row(pair.session_id).revoked_at is not None
+
+
+def test_a_logout_counts_while_it_is_stored(house: House) -> None:
+    """The request is cancelled when the store has been asked and has not answered: no matter."""
+    asked, go_on, done = (asyncio.Event() for _ in range(3))
+
+    async def respond(request: Any) -> HttpResponse:
+        get_auth(request).logout()
+        return HttpResponse("bye")
+
+    async def main() -> None:
+        pair = await house.auth.aissue("1")
+        door = JWTMiddleware(respond)
+        answer_ = door.auth.event_loop_world.answer
+
+        async def slowly(command: Any) -> Any:
+            if command.verb != "revoke":
+                return await answer_(command)
+            asked.set()
+            await go_on.wait()
+            answered = await answer_(command)
+            done.set()
+            return answered
+
+        request = AsyncRequestFactory().get(
+            "/", headers={"Authorization": f"Bearer {pair.access_token}"}
+        )
+        with patch.object(door.auth.event_loop_world, "answer", slowly):
+            task = asyncio.create_task(door(request))
+            await asked.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            go_on.set()
+            await done.wait()
+        assert await house.auth.asessions("1") == []
+
+    asyncio.run(asyncio.wait_for(main(), 15))
 
 
 def test_a_file_is_left_to_the_server(house: House) -> None:

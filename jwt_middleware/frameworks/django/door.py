@@ -6,7 +6,7 @@ is faster. But Django's test client goes past what is wrapped, and through this 
 
 from __future__ import annotations
 
-from asyncio import CancelledError, ensure_future, shield
+from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
 from ...auth import JWTAuth
-from ...driver import Asks, arun, run
+from ...driver import Asks, arun, arun_through, run
 from ...environ import environ_header, replace_header
 from ...flow import Arrival
 from ...handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, serving
@@ -56,7 +56,7 @@ class JWTMiddleware:
         with serving(auth):
             try:
                 response = self.get_response(request)
-            except Exception:  # Django is told to let it pass; a logout is stored all the same
+            except BaseException:  # Django is told to let it pass, or who waits has given up
                 run(self._leave(auth, None, []), world)
                 raise
         return run(self._respond(auth, response), world)
@@ -70,9 +70,10 @@ class JWTMiddleware:
             try:
                 response = await self.get_response(request)
             except (Exception, CancelledError):
-                await shield(ensure_future(arun(self._leave(auth, None, []), world)))
+                await arun_through(self._leave(auth, None, []), world)
                 raise
-        return await arun(self._respond(auth, response), world)
+        finish = arun_through if auth.signs_out else arun
+        return await finish(self._respond(auth, response), world)
 
     def _arrive(self, request: HttpRequest) -> Asks[Arrival]:
         """Phase A; the slots are where `get_auth` looks for them."""

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 from agreeing import Outcome, outcome
 from forging import make_settings
-from order_checker import checked
 from stepping import START
-from through import Answer, Ask, ask_asgi, ask_wsgi
+from through import Ask, ask_asgi, ask_wsgi
 
 from jwt_middleware import asgi, wsgi
 from jwt_middleware.auth import JWTAuth
@@ -284,8 +283,6 @@ def _ask(
     auth = JWTAuth(door.settings, clock=lambda: now, on_event=events.append, load_claims=load)
     if name == "wsgi":
         answer = ask_wsgi(wsgi.JWTMiddleware(view.wsgi, auth), ask.environ)
-    elif loader is None:
-        answer = _ask_asgi(asgi.JWTMiddleware(view.asgi, auth), ask.scope())
     else:
         answer = ask_asgi(asgi.JWTMiddleware(view.asgi, auth), ask.scope())
     for verb in outage:
@@ -293,27 +290,3 @@ def _ask(
     found = outcome(answer, view.seen, events=events, rows=door.store._sessions.values())
     told = {"arrived_as": view.arrived_as, "refused": view.refused, "status": view.status}
     return found, told
-
-
-def _ask_asgi(app: Any, scope: dict[str, Any]) -> Answer:
-    """By hand: with nothing but a store in memory nothing ever waits, and no loop is needed."""
-    answer = Answer()
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Any) -> None:
-        if "status" in message:
-            answer.status = message["status"]
-            answer.headers = [
-                (name.decode("latin-1"), value.decode("latin-1"))
-                for name, value in message["headers"]
-            ]
-        answer.body += message.get("body", b"")
-
-    steps = checked(app)(scope, receive, send).__await__()
-    try:
-        next(steps)
-    except StopIteration:
-        return answer
-    raise AssertionError("the ASGI door waits for something")

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from stepping import SECRET
 
 import jwt_middleware
-from jwt_middleware import InvalidClaims, RequestAuth, get_auth
+from jwt_middleware import InvalidClaims, RequestAuth, get_auth, get_claims
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "handle.md").read_text("utf-8")
@@ -66,10 +66,27 @@ def test_signing_in_and_out(client: FlaskClient) -> None:
         "scopes": ["authenticated"],
         "theme": "dark",
     }
+    claims = client.get("/claims", base_url=BASE).json
+    assert claims is not None
+    assert (claims["sub"], claims["roles"], claims["theme"]) == ("alice", ["reader"], "dark")
     assert ask(client, "/publish") == "No: insufficient_role."
     assert ask(client, "/sign-out") == "Goodbye."
     assert ask(client, "/me") == "Sign in first (missing)."
     assert ask(client, "/publish") == "No: missing."
+
+
+def test_what_a_view_cannot_answer(page: dict[str, Any], client: FlaskClient) -> None:
+    """Flask takes no mapping but a dict; and without double-submit there is no CSRF token."""
+    tokens: list[str] = []
+
+    @page["app"].post("/mapping")
+    def mapping() -> Any:
+        tokens.append(get_auth().csrf_token)
+        return get_claims()
+
+    ask(client, "/sign-in", name="alice")
+    assert client.post("/mapping", base_url=BASE).status_code == 500
+    assert tokens == [""]
 
 
 def test_an_update_replaces_all_claims(page: dict[str, Any], client: FlaskClient) -> None:

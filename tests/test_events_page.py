@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from stepping import SECRET
+from stepping import SECRET, Browser, House
 
 from jwt_middleware import Event
 from jwt_middleware.events import EventName, tell
@@ -46,6 +46,34 @@ def test_its_levels_are_those_of_the_log(row: list[str], caplog: pytest.LogCaptu
     with caplog.at_level(logging.INFO, "jwt_middleware"):
         tell(Event(name, 0.0), None)
     assert [record.levelname for record in caplog.records] == [row[1]]
+
+
+def test_failing_hooks_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A failing ``load_claims`` is a warning with its name and the exception's type, and only at
+    DEBUG its text and trace; what ``on_event`` raises has its trace at once."""
+
+    def load_claims(session: Any) -> Any:
+        raise LookupError("postgresql://scott:tiger@db")
+
+    house = House(load_claims=load_claims)
+    browser = Browser(house)
+    browser.login()
+    house.wait(1000)
+    with caplog.at_level(logging.DEBUG, "jwt_middleware"):
+        browser.arrive()
+        tell(Event("login", 0.0), load_claims)
+    failures = [record for record in caplog.records if "failed" in record.getMessage()]
+    assert [(one.levelname, one.exc_info is not None) for one in failures] == [
+        ("WARNING", False),
+        ("DEBUG", True),
+        ("ERROR", True),
+    ]
+    warned = failures[0].getMessage()
+    assert ("load_claims" in warned, "LookupError" in warned, "tiger" in warned) == (
+        True,
+        True,
+        False,
+    )
 
 
 def test_its_fields_are_those_of_an_event() -> None:

@@ -174,6 +174,15 @@ def _seconds(value: object) -> float:
     )
 
 
+def spelled(seconds: float) -> str:
+    """A duration as :func:`duration` reads it, in the longest unit that it fills: "40d", "90m"."""
+    for unit in "dhm":
+        amount, rest = divmod(seconds, _SECONDS[unit])
+        if seconds and not rest:
+            return f"{int(amount)}{unit}"
+    return f"{seconds}s"
+
+
 def whole_number(least: int, most: int) -> Kind[int]:
     """An int, or a string of decimal digits, from ``least`` to ``most`` inclusive."""
 

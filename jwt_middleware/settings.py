@@ -1243,7 +1243,10 @@ def _reissue_within_life(settings: Settings) -> Iterator[str]:
 def _too_long(name: str, limit: str, settings: Settings) -> Iterator[str]:
     duration, most = getattr(settings, name), getattr(settings, limit)
     if duration >= most:
-        yield f"{name}: is {duration:g} s, but must be shorter than {limit}, which is {most:g} s"
+        yield (
+            f"{name}: is {kinds.spelled(duration)}, but must be shorter than {limit}, "
+            f"which is {kinds.spelled(most)}"
+        )
 
 
 # ── Rules: settings that would have no effect ────────────────────────────────────
@@ -1345,12 +1348,12 @@ def _warn_of_risky_times(settings: Settings) -> None:
     replaced_after = settings.access_token_expires - settings.reissue_within
     if settings.stateless or replaced_after > 3 * settings.rotation_grace:
         return
+    replaced, grace = kinds.spelled(replaced_after), kinds.spelled(settings.rotation_grace)
     warnings.warn(
-        f"an access token is replaced after {replaced_after:g} s (access_token_expires - "
-        f"reissue_within), at most 3 times rotation_grace ({settings.rotation_grace:g} s): if "
-        "answers to parallel requests overtake each other, an older token could end up in the "
-        "client's cookie jar over a newer one; lengthen access_token_expires, or shorten "
-        "reissue_within or rotation_grace",
+        f"an access token is replaced after {replaced} (access_token_expires - reissue_within), "
+        f"at most 3 times rotation_grace ({grace}): if answers to parallel requests overtake each "
+        "other, an older token could end up in the client's cookie jar over a newer one; lengthen "
+        "access_token_expires, or shorten reissue_within or rotation_grace",
         RiskyTimesWarning,
         stacklevel=4,
     )

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -42,7 +43,7 @@ from jwt_middleware import (
 )
 from jwt_middleware.events import EventName
 from jwt_middleware.rotation import TABLE
-from jwt_middleware.settings import UnknownSettingWarning
+from jwt_middleware.settings import RiskyTimesWarning, UnknownSettingWarning
 from jwt_middleware.stores.memory import MemorySessionStore
 
 ROOT = Path(__file__).parents[1]
@@ -227,6 +228,20 @@ def test_every_setting_is_listed_with_its_default() -> None:
     actual = {item.name: item.default for item in fields(Settings)}
     assert list(listed) == list(actual)
     assert {name: read_default(text) for name, text in listed.items()} == actual
+
+
+def test_short_lives_that_the_readme_advises() -> None:
+    """Each life it names warns beside the default grace, and not beside the one named with it."""
+    (passage,) = re.findall(r"^\*\*Short access tokens.*?\n\n", README, re.MULTILINE | re.DOTALL)
+    written = re.findall(r"`(JWT_[A-Z_]+)=(\w+)`", passage)
+    assert len(written) == 4
+    for life, grace in zip(written[::2], written[1::2], strict=True):
+        source = {"JWT_SECRET_KEY": SECRET, life[0]: life[1]}
+        with pytest.warns(RiskyTimesWarning):
+            Settings.from_env(environ=source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            Settings.from_env(environ={**source, grace[0]: grace[1]})
 
 
 def read_default(cell: str) -> object:

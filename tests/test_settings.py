@@ -1378,6 +1378,24 @@ def test_durations_that_contradict_each_other_are_refused(
     assert f"must be shorter than {limit}" in fault
 
 
+def test_durations_are_told_as_they_are_written() -> None:
+    """Nobody writes the days of a month in seconds, or has to read them so."""
+    fault = the_fault_of(access_token_expires="40d", session_lifetime="90d")
+    assert fault == (
+        "access_token_expires: is 40d, but must be shorter than refresh_token_expires, which is 30d"
+    )
+    with pytest.warns(RiskyTimesWarning) as caught:
+        make(access_token_expires="5m", reissue_within=0.5, rotation_grace="1h")
+    assert "replaced after 299.5s" in str(caught[0].message)
+    assert "rotation_grace (1h)" in str(caught[0].message)
+
+
+@given(st.integers(0, kinds.CENTURY) | st.integers(1, 36_525).map(lambda days: days * DAY))
+def test_what_is_told_of_a_duration_is_the_duration(seconds: int) -> None:
+    """Whoever copies a duration from a message into a setting changes nothing."""
+    assert kinds.duration(zero=True)(kinds.spelled(seconds)) == seconds
+
+
 def test_a_session_may_be_shorter_than_its_idle_limits() -> None:
     """The absolute limit caps the others, so that their defaults never contradict it."""
     assert make(session_lifetime="1h").session_lifetime == 3600

@@ -83,6 +83,9 @@ class JWTAuth:
         elif keywords:
             changed: Any = keywords  # replace() asks for parsed values; Settings parses these
             settings = replace(settings, **changed)
+        _check_functions(
+            load_claims=load_claims, on_event=on_event, clock=clock, fetch_keys=fetch_keys
+        )
         self.settings = settings
         self.clock: Callable[[], float] = clock or time.time
         self._hooks = Hooks(load_claims, on_event)
@@ -357,6 +360,17 @@ class JWTAuth:
             if progress is not None:
                 progress(gone)
         return gone
+
+
+def _check_functions(**given: object) -> None:
+    """What is called by and by is refused at once if it cannot be: `ConfigurationError`."""
+    faults = [
+        f"{name}: is of type {type(value).__name__}; give a function, or leave {name} out"
+        for name, value in given.items()
+        if value is not None and not callable(value)
+    ]
+    if faults:
+        raise ConfigurationError(faults)
 
 
 def published_keys(settings: Settings, fetch: FetchKeys | None, issuer: Issuer) -> KeySource:

@@ -475,6 +475,17 @@ def test_keywords_win_over_settings(door: str) -> None:
         make(app)
 
 
+@pytest.mark.parametrize("name", ["load_claims", "on_event", "clock", "fetch_keys"])
+@pytest.mark.parametrize("value", [3, "", {"roles": []}], ids=plainly)
+def test_what_cannot_be_called_is_refused(door: str, name: str, value: object) -> None:
+    """A hook that is no function is a fault at start-up, not at somebody's first reissue."""
+    with pytest.raises(ConfigurationError) as caught:
+        DOORS[door](APPS[door], secret_key=SECRET, session_store="memory://", **{name: value})
+    kind = type(value).__name__
+    expected = f"{name}: is of type {kind}; give a function, or leave {name} out"
+    assert caught.value.faults == (expected,)
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -118,7 +118,7 @@ def test_a_short_purge_is_silent(command: Command, tmp_path: Path) -> None:
     old.close()
     answer = at(command, old, "purge")
     assert answer.out == "Deleted: 1\n"
-    assert answer.err.splitlines() == [f"Store: {tmp_path}/sessions.sqlite3"]
+    assert answer.err.splitlines() == [f"Store: {tmp_path / 'sessions.sqlite3'}"]
 
 
 @pytest.mark.parametrize("url", ["memory://", "none"])
@@ -151,7 +151,7 @@ def test_a_file_that_is_missing(
     """Where no file is, the answer is where it was looked for and what to do, and none is made."""
     answer = command("sessions", *part, JWT_SESSION_STORE=f"{scheme}:///x")
     assert (answer.status, answer.out) == (3, "")
-    assert f"there is no file '{tmp_path}/x'" in answer.err
+    assert f"there is no file {str(tmp_path / 'x')!r}" in answer.err
     assert "in the folder of the app" in answer.err
     assert "JWT_SESSION_STORE=sqlite:////" in answer.err
     assert list(tmp_path.iterdir()) == []

@@ -30,6 +30,9 @@ LARGEST = 1_048_576
 LONGEST_ETAG = 1024
 """A longer entity tag is not remembered."""
 
+LONGEST_AGE = 2**31
+"""Seconds: what any larger number stands for (RFC 9111 section 1.2.2)."""
+
 _HEADERS = {
     "Accept": "application/jwk-set+json, application/json",
     "Accept-Encoding": "identity",
@@ -177,4 +180,5 @@ def _max_age(response: HTTPResponse) -> float | None:
     if control.max_age is None:
         return None
     age = response.getheader("Age", "0")
-    return float(max(0, control.max_age - (int(age) if age.isdecimal() else 0)))
+    passed = min(int(age[:20]), LONGEST_AGE) if age.isdecimal() else 0
+    return float(max(0, min(control.max_age, LONGEST_AGE) - passed))

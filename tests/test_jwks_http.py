@@ -181,11 +181,14 @@ def test_what_has_not_changed(serve: Any) -> None:
         ({"Cache_Control": "max-age=300", "Age": "-5"}, 300.0),
         ({"Cache_Control": "s-maxage=300"}, None),
         ({"Cache_Control": "max-age=soon"}, None),
+        ({"Cache_Control": f"max-age={'9' * 400}"}, float(2**31)),
+        ({"Cache_Control": f"max-age={'9' * 400}", "Age": "5"}, float(2**31 - 5)),
+        ({"Cache_Control": "max-age=300", "Age": "9" * 5000}, 0.0),
         ({"Cache_Control": "no-cache, max-age=300"}, 0.0),
         ({"Cache_Control": "no-store"}, 0.0),
         ({"Age": "5"}, None),
     ],
-    ids=range(11),
+    ids=range(14),
 )
 def test_how_long_an_answer_is_fresh(
     serve: Any, headers: dict[str, str], max_age: float | None

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock, RLock, local
 from types import TracebackType
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.sessions import Rotation, Session
@@ -153,6 +153,9 @@ DELETE FROM epochs WHERE subject IN (
 # ── The verbs ─────────────────────────────────────────────────────────────────────
 
 
+_READS = frozenset(("load",))
+
+
 class SQLiteSessionStore:
     """Sessions in the SQLite file at ``path``, which is made when first needed.
 
@@ -165,10 +168,6 @@ class SQLiteSessionStore:
     inserting. So a covered row is never without its ``revoked_at``, and ``load`` is one
     primary-key read.
     """
-
-    inline: ClassVar[frozenset[str]] = frozenset({"load"})
-    """The verbs quick enough to be called straight on an event loop: a read never waits for
-    a writer. Everything that may write can wait, up to ``timeout``."""
 
     def __init__(
         self,
@@ -185,6 +184,13 @@ class SQLiteSessionStore:
             raise ConfigurationError("SQLite needs a file; for sessions in memory use memory://")
         self._file = _File(Path(path).absolute(), timeout, synchronous)
         self._here = local()
+
+    @property
+    def inline(self) -> frozenset[str]:
+        """The verbs quick enough to be called straight on an event loop: a read never waits for
+        a writer, once the file is there. Everything that may write can wait, up to ``timeout``,
+        and so can who makes the file or its tables."""
+        return _READS if self.path in _announced else frozenset()
 
     @property
     def path(self) -> Path:
@@ -421,7 +427,7 @@ _creating = Lock()
 """Only taken by an opening line, so that a fork, which halts all lines, finds it free."""
 
 _announced: set[Path] = set()
-"""Files this process or its parent has spoken of."""
+"""Files this process or its parent has opened, with their tables, and spoken of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

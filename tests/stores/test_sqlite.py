@@ -143,10 +143,13 @@ def test_an_old_library_is_refused(path, monkeypatch):
         SQLiteSessionStore(path)
 
 
-def test_only_reads_by_key_run_on_an_event_loop():
-    """Whatever may wait for the write lock is not for an event loop."""
-    assert SQLiteSessionStore.inline == {"load"}
-    assert SQLiteSessionStore.inline < set(VERBS)
+def test_only_reads_by_key_run_on_an_event_loop(path):
+    """Whatever may wait for a lock is not for an event loop: to write, or to make the file."""
+    # S52
+    first, second = SQLiteSessionStore(path), SQLiteSessionStore(path)
+    assert first.inline == second.inline == set()
+    first.load("nobody", now=0)
+    assert first.inline == second.inline == {"load"} < set(VERBS)
 
 
 # ── The file ──────────────────────────────────────────────────────────────────────

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any, Unpack
 
 from .csrf import CsrfPolicy
+from .denials import Denials
 from .driver import Asks, arun, run
 from .errors import ConfigurationError, SessionsNotStored, StoreUnavailable
 from .events import Event, EventHook
@@ -90,11 +91,14 @@ class JWTAuth:
         self.clock: Callable[[], float] = clock or time.time
         self._hooks = Hooks(load_claims, on_event)
         self._memory = ProcessMemory(settings.token_cache_size)
+        tokens = Tokens(settings, partial(published_keys, settings, fetch_keys))
+        csrf = CsrfPolicy(settings)
         self._parts = Parts(
             settings=settings,
-            tokens=Tokens(settings, partial(published_keys, settings, fetch_keys)),
+            tokens=tokens,
             transport=Transport(settings),
-            csrf=CsrfPolicy(settings),
+            csrf=csrf,
+            denials=Denials(settings, csrf, tokens.own_keys),
             memory=self._memory,
             has_load_claims=load_claims is not None,
             tell=self._hooks.tell,

@@ -76,7 +76,7 @@ def custom_claims(claims: Mapping[str, Any] | None, identity_claim: str) -> dict
     if reserved:
         raise InvalidClaims(
             f"claims may not set {', '.join(reserved)}: the middleware sets these itself. "
-            "Give them other names."
+            "Leave them out, or give yours other names."
         )
     try:
         text = json.dumps(dict(claims), allow_nan=False, ensure_ascii=False)

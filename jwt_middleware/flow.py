@@ -26,7 +26,6 @@ arrives as `StoreUnavailable`, so what it does is written here and nowhere else.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -35,13 +34,13 @@ from .access import Requirement
 from .claims import Claims, custom_claims
 from .driver import Asks
 from .endpoints import Endpoints
-from .errors import StoreUnavailable, TokenTooLarge
+from .errors import InvalidClaims, StoreUnavailable, TokenTooLarge
 from .events import EventName
 from .forms import form_field
 from .handle import Parts, Reissue, RequestAuth
-from .hints import Hint, Hints
+from .hints import Hint
 from .memory import PURGE_INTERVAL, PURGE_LIMIT, SETTLE_PAUSE
-from .refusals import SIGN_IN, Refusal, refuse, to_login, unavailable
+from .refusals import Refusal, unavailable
 from .reissue import Reissuer
 from .request import PathRules, Request
 from .rotation import Verdict
@@ -56,6 +55,8 @@ from .world import bodies, hooks, key_sources
 Headers = Sequence[tuple[str, str]]
 
 
+_SERVER_ERROR = 500
+
 _TOKEN_ALONE = frozenset(("superseded", "invalid_token"))
 """Why a refresh token is worth nothing, while its session, and an access token of it, lives."""
 
@@ -67,14 +68,11 @@ class Arrival(NamedTuple):
     refusal: Refusal | None = None
 
 
-class Unmet(NamedTuple):
+class Obstacle(NamedTuple):
     """Why a request may not go on: nobody is signed in, or what a rule asks is not met."""
 
     reason: str
     requirement: Requirement | None = None
-
-
-_NO_SIGN_IN_HELPS = frozenset(("store_unavailable", "insufficient_role", "insufficient_scope"))
 
 
 class Flow:
@@ -82,7 +80,7 @@ class Flow:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.hints: Hints = Hints(parts.settings, parts.tokens.own_keys)
+        self._denials = parts.denials
         self._reissuer = Reissuer(parts)
         self._wishes = Wishes(parts, self._reissuer)
         settings = parts.settings
@@ -91,7 +89,6 @@ class Flow:
         book = RuleBook(settings.rules, settings.public_paths)
         self._rules = book if settings.rules else None
         self._asks_for_sign_in = settings.required or bool(settings.rules)
-        self._login_page = re.split("[?#]", settings.login_url or "")[0].rstrip("/")
         self._endpoints = Endpoints(parts, self)
         self._has_endpoints = bool(self._endpoints.paths)
         self._ignored = PathRules(settings.ignore_paths)
@@ -178,7 +175,9 @@ class Flow:
             return Arrival(auth, refusal)
         unmet = self._unmet(auth)
         hint = yield from self._explain(auth, needed=unmet is not None)
-        return Arrival(auth, unmet and self._refusal(request, unmet, hint))
+        if unmet is None:
+            return Arrival(auth)
+        return Arrival(auth, self._denials.answer(request, unmet.reason, unmet.requirement, hint))
 
     def identify(self, auth: RequestAuth, *, ahead: bool = False) -> Asks[Refusal | None]:
         """Who signs the request; ``ahead``: by its refresh token, whatever else there is.
@@ -196,48 +195,31 @@ class Flow:
                 return unavailable("store_unavailable", auth.request)
         return None
 
-    def _unmet(self, auth: RequestAuth) -> Unmet | None:
+    def _unmet(self, auth: RequestAuth) -> Obstacle | None:
         """Why the request may not go on; None: it may."""
         request = auth.request
         asked = self._rules.asked(request) if self._rules is not None else ()
         for requirement in asked:
             reason = auth.unmet(requirement)
-            if reason is not None and not self._is_login_page(request):
-                return Unmet(reason, requirement)
+            if reason is not None and not self._denials.is_login_page(request):
+                return Obstacle(reason, requirement)
         if auth.reason is None or asked or not self.parts.settings.required:
             return None
-        if self._public.match(request) or self._is_login_page(request):
+        if self._public.match(request) or self._denials.is_login_page(request):
             return None
-        return Unmet(auth.reason)
+        return Obstacle(auth.reason)
 
     def _explain(self, auth: RequestAuth, *, needed: bool) -> Asks[Hint | None]:
         """What is probably wrong, if nobody is signed in; the first time the log is told."""
         if auth.reason is None:
             return None
-        hint = self.hints.look(auth.request, auth.reason, needed=needed)
+        hint = self._denials.hints.look(auth.request, auth.reason, needed=needed)
         yield from self._advise(hint)
         return hint
 
     def _advise(self, hint: Hint | None) -> Asks[None]:
-        if hint is not None and self.hints.first(hint):
+        if hint is not None and self._denials.hints.first(hint):
             yield from hooks.advise(hint.text)
-
-    def _refusal(self, request: Request, unmet: Unmet, hint: Hint | None) -> Refusal:
-        """Why not, in the terms of RFC 6750; where a sign-in would help, the way to it."""
-        login_url = self.parts.settings.login_url
-        if login_url is not None and request.navigation and unmet.reason not in _NO_SIGN_IN_HELPS:
-            return to_login(login_url, request)
-        explanation = self.parts.csrf.explain(unmet.reason, request)
-        if explanation is None and hint is not None:
-            explanation = f"{SIGN_IN} {hint.answer}"
-        return refuse(unmet.reason, request, unmet.requirement, explanation=explanation)
-
-    def _is_login_page(self, request: Request) -> bool:
-        """It has to be reached by those who are to sign in there."""
-        login_url = self.parts.settings.login_url
-        return login_url is not None and (
-            (request.mount + request.path).rstrip("/") == self._login_page
-        )
 
     def _identify(
         self, auth: RequestAuth, presented: PresentedTokens, *, ahead: bool
@@ -478,8 +460,11 @@ class Flow:
         try:
             return custom_claims(loaded, self.parts.settings.identity_claim)
         except Exception as error:
-            failure = StoreUnavailable("load_claims answered what cannot be claims", decisive=True)
-            raise failure from error
+            # Ours is without values; of another kind only the name is told.
+            fault = error if isinstance(error, InvalidClaims) else type(error).__name__
+            text = f"load_claims answered what cannot be claims: {fault}"
+            yield from hooks.advise(text)
+            raise StoreUnavailable(text, decisive=True) from error
 
     # ── When the response starts ─────────────────────────────────────────────────
 
@@ -516,7 +501,7 @@ class Flow:
         muted = self._muted(auth, status, headers)
         outcome = yield from self._outcome(auth, status, muted, now)
         if isinstance(outcome, Additions) and outcome.sets_cookies:
-            yield from self._advise(self.hints.sent(auth.request))
+            yield from self._advise(self._denials.hints.sent(auth.request))
         if auth.csrf_cookie is None or muted or isinstance(outcome, Refusal):
             return outcome
         return self.parts.transport.with_csrf(outcome, *auth.csrf_cookie)
@@ -526,6 +511,8 @@ class Flow:
     ) -> Asks[Additions | Refusal]:
         """What follows from what the app asked for, else from the refresh token."""
         intent = auth.intent
+        if intent is not None and intent.refused is not None and status == _SERVER_ERROR:
+            return (yield from self._refuse_cross_site(auth, intent.refused))
         stands = self._wishes.stand(intent, auth.request, status)
         try:
             if intent is not None and stands:
@@ -536,9 +523,18 @@ class Flow:
             yield from hooks.emit(auth.event("store_unavailable"))
             if stands:
                 return unavailable("not_stored", auth.request)
-        except TokenTooLarge:
+        except TokenTooLarge as fault:
+            yield from hooks.advise(str(fault))
             yield from hooks.emit(auth.event("oversized"))
         return NOTHING  # after an outage, too: the client tries again with what it has
+
+    def _refuse_cross_site(self, auth: RequestAuth, reason: str) -> Asks[Refusal]:
+        """What an app makes of a `CrossSiteRequest` that it has not thought of is no error of
+        the server's."""
+        hint = self._denials.hints.look(auth.request, reason, needed=True)
+        yield from self._advise(hint)
+        yield from hooks.emit(auth.event("csrf_refused", reason=reason))
+        return self._denials.answer(auth.request, reason, None, hint)
 
     def _muted(self, auth: RequestAuth, status: int | None, headers: Headers) -> bool:
         """No token may travel on this response."""

@@ -17,6 +17,7 @@ from .access import Requirement, roles_in, scopes_in
 from .claims import RESERVED, Claims, custom_claims
 from .csrf import CsrfPolicy
 from .csrf_tokens import VISITOR, CsrfTokens
+from .denials import Denials
 from .errors import (
     ConfigurationError,
     CrossSiteRequest,
@@ -47,6 +48,7 @@ class Parts:
     tokens: Tokens
     transport: Transport
     csrf: CsrfPolicy
+    denials: Denials
     memory: ProcessMemory
     has_load_claims: bool
     tell: Callable[[EventName, float, str, str], None]
@@ -77,6 +79,13 @@ class Intent:
     """The subjects to sign out everywhere; two, if somebody else signed in between."""
     claims: Mapping[str, Any] | None = None
     """New claims for the session the request came with."""
+    refused: str | None = None
+    """Why the last call was refused: another site may have caused it."""
+
+    @property
+    def is_wish(self) -> bool:
+        """Something is to be done about it."""
+        return self.login is not None or self.logout or self.claims is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,6 +497,7 @@ class RequestAuth:
         fault = self._cross_site_fault()
         if fault is not None:
             explanation = self.parts.csrf.explain(fault, self.request)
+            self._intent().refused = fault
             raise CrossSiteRequest(
                 f"{call}() on a request that another site may have caused. {explanation} "
                 "For a form post by an identity provider pass cross_site=True."
@@ -546,7 +556,7 @@ class RequestAuth:
     def _sign_in(self, login: Login) -> TokenPair:
         intent = self._intent()
         self._take_back_stored(intent)
-        intent.login, intent.claims = login, None  # the last word wins
+        intent.login, intent.claims, intent.refused = login, None, None  # the last word wins
         session = login.pair.session
         members = self.parts.tokens.members(session, generation=session.generation, now=self.now)
         self.signed_in(Claims(members))
@@ -556,7 +566,7 @@ class RequestAuth:
     def _sign_out(self) -> None:
         intent = self._intent()
         self._take_back_stored(intent)
-        intent.login, intent.claims, intent.logout = None, None, True
+        intent.login, intent.claims, intent.logout, intent.refused = None, None, True, None
         self.anonymous("logged_out")
         self.csrf_cookie = None
 

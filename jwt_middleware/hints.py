@@ -200,8 +200,9 @@ class Hints:
             yield Hint(
                 "no_credentials",
                 "a script of another origin asked without cookies; let it call fetch with "
-                'credentials: "include", answer with Access-Control-Allow-Credentials: true and '
-                "its origin in Access-Control-Allow-Origin, and set trusted_origins to "
+                'credentials: "include", and only if that origin is yours, answer with '
+                "Access-Control-Allow-Credentials: true and the origin in "
+                "Access-Control-Allow-Origin, and set trusted_origins to "
                 f"{_origin(origin)}{strict}",
                 "No cookie came with this request from another origin: fetch sends them with "
                 'credentials: "include", and CORS has to allow it.',

@@ -1281,7 +1281,7 @@ _NO_EFFECT: tuple[_NoEffect, ...] = (
     _NoEffect(
         "required rules",
         lambda settings: not settings.required and not settings.rules,
-        "public_paths login_url",
+        "public_paths",
         "nothing requires sign-in; set required=True, or rules",
     ),
     _NoEffect(

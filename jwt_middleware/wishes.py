@@ -31,7 +31,9 @@ class Wishes:
 
     def stand(self, intent: Intent | None, request: Request, status: int | None) -> bool:
         """Whether what the app asked for outlives this response; a logout always does."""
-        return intent is not None and (intent.logout or _keeps_logins(request, status))
+        if intent is None or not intent.is_wish:
+            return False
+        return intent.logout or _keeps_logins(request, status)
 
     def carry_out(
         self, auth: RequestAuth, intent: Intent, status: int | None, muted: bool, now: float

@@ -79,8 +79,13 @@ FLOORS: list[dict[str, str]] = [
         "publishing": "Our public keys as a JWK Set, and the answer to whoever asks for it.",
     },
     {
-        "handle": "RequestAuth: what a view sees and asks for, recorded.",
         "hints": "Why nobody is signed in: what is probably wrong with the configuration.",
+    },
+    {
+        "denials": "What a request is told that may not go on.",
+    },
+    {
+        "handle": "RequestAuth: what a view sees and asks for, recorded.",
     },
     {
         "reissue": "What a refresh token is worth in tokens, when the response starts.",

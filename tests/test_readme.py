@@ -524,10 +524,10 @@ def test_all_faults_are_reported_at_once() -> None:
             algorithm="HS999",  # pyright: ignore[reportArgumentType]  # the fault
             cookie_secure=False,
             cookie_samesite="None",
-            login_url="/login",
+            public_paths=["/login"],
         )
     named = {fault.partition(":")[0] for fault in raised.value.faults}
-    assert named == {"algorithm", "cookie_samesite", "login_url"}
+    assert named == {"algorithm", "cookie_samesite", "public_paths"}
 
 
 def test_where_the_middleware_acts(shop: Callable[..., Shop]) -> None:

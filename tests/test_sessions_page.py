@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -176,9 +177,10 @@ def away() -> Any:
     [["reader"], {"sub": "bob"}, {"exp": 1}, {"sid": "s"}, {"since": {1}}, away],
     ids=["a list", "sub", "exp", "sid", "a set", "raises"],
 )
-def test_who_may_go_on_cannot_be_said(answer: Any) -> None:
+def test_who_may_go_on_cannot_be_said(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
     """503 and Retry-After, though nobody has to be signed in; nothing is lost, and a request that
     needs no answer goes on."""
+    caplog.set_level(logging.WARNING, "jwt_middleware")
     house, browser = answered(answer)
     before, row = dict(browser.jar), house.store.find("alice", now=house.now)
     refusal = browser.arrive().refusal
@@ -186,19 +188,21 @@ def test_who_may_go_on_cannot_be_said(answer: Any) -> None:
     fields = dict(refusal.headers)
     assert (refusal.status, "Retry-After" in fields, "Set-Cookie" in fields) == (503, True, False)
     assert (browser.jar, house.store.find("alice", now=house.now)) == (before, row)
+    assert "load_claims" in caplog.text
 
     _, early = answered(answer, waited=800, reissue_within=300)
     assert early.get().subject == "alice"
 
 
 @pytest.mark.parametrize(("size", "sent"), [(2700, True), (2900, False)])
-def test_claims_that_do_not_fit(size: int, sent: bool) -> None:
+def test_claims_that_do_not_fit(size: int, sent: bool, caplog: pytest.LogCaptureFixture) -> None:
     """Signed in by them, and no token goes out that a browser would drop; the limit is as said."""
     house, browser = answered({"blob": "x" * (size - len('{"blob":""}'))})
     before = dict(browser.jar)
     assert browser.get().subject == "alice"
     assert (browser.jar != before) is sent
     assert ("oversized" in house.event_names) is not sent
+    assert ("Largest claims: blob" in caplog.text) is not sent
 
 
 # ── What ends a session by itself: the last table, row by row ────────────────────────

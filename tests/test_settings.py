@@ -1416,7 +1416,6 @@ ASKED_FOR: dict[str, dict[str, Any]] = {
     ("unless", "given"),
     [
         ({}, {"public_paths": "/a"}),
-        ({}, {"login_url": "/login"}),
         ({"token_location": "headers"}, {"access_cookie_name": "a"}),
         ({"token_location": "headers"}, {"refresh_cookie_name": "r"}),
         ({"token_location": "headers"}, {"cookie_secure": False}),

@@ -20,7 +20,7 @@ ABOUT = "request"
 
 def look_at_request(given: GivenRequest, auth: JWTAuth) -> Iterator[Finding]:
     """What becomes of it, and why."""
-    settings, parts, hints = auth.settings, auth.flow.parts, auth.flow.hints
+    settings, parts, hints = auth.settings, auth.flow.parts, auth.flow.parts.denials.hints
     request = given.as_request(settings)
     presented = parts.transport.locate(request)
     if presented.channel is None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import NoReturn, Unpack
 
 from fastapi import Depends, HTTPException, Security, WebSocket, WebSocketException
@@ -81,7 +82,9 @@ async def _turn_away(connection: HTTPConnection, refused: Refusal) -> NoReturn:
         await connection.receive()  # websocket.connect: an answer before it is out of order
         if "websocket.http.response" not in (connection.scope.get("extensions") or {}):
             raise WebSocketException(WS_1008_POLICY_VIOLATION)
-    told = json.loads(refused.body)["error_description"] if refused.body else None
+    told = None  # to a HEAD, and on the way to the login page
+    if refused.body and refused.status != HTTPStatus.SEE_OTHER:
+        told = json.loads(refused.body)["error_description"]
     kept = {name: value for name, value in refused.headers if not name.startswith("Content-")}
     raise HTTPException(refused.status, told, kept)
 

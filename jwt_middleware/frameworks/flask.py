@@ -20,7 +20,7 @@ from werkzeug.local import LocalProxy
 from ..access import Requirement
 from ..claims import Claims
 from ..handle import get_auth, get_claims
-from . import Needs, refusal
+from . import Needs, checked_view, refusal
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -39,7 +39,9 @@ def require_auth(view: Any = None, /, **needs: Unpack[Needs]) -> Any:
     Others get 401 or 403 as an ``HTTPException``: ``@app.errorhandler(401)`` may show a page.
     """
     requirement = Requirement(**needs)
-    return partial(_guarded, requirement) if view is None else _guarded(requirement, view)
+    if view is None:
+        return partial(_guarded, requirement)
+    return _guarded(requirement, checked_view(view))
 
 
 def _guarded(requirement: Requirement, view: View) -> View:
@@ -48,7 +50,7 @@ def _guarded(requirement: Requirement, view: View) -> View:
         refused = refusal(get_auth(), requirement)
         if refused is not None:
             answer = Response(refused.body, refused.status, headers=list(refused.headers))
-            error: type[HTTPException] = default_exceptions[refused.status]
+            error = default_exceptions.get(refused.status, HTTPException)
             raise error(response=answer)
         return current_app.ensure_sync(view)(*args, **kwargs)
 

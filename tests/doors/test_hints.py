@@ -350,7 +350,7 @@ def test_who_is_signed_in_is_not_looked_at(door: str, monkeypatch: pytest.Monkey
     house = House()
     token = a_token()
     through = Through(house)
-    monkeypatch.delattr(house.flow, "hints")
+    monkeypatch.delattr(house.flow.parts.denials, "hints")
     for _ in range(2):
         fields = [cookie(access=token), ("Origin", "http://elsewhere.example")]
         through.ask(door, Ask(scheme="http", fields=fields))

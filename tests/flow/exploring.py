@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from jwt_middleware.claims import Claims
 from jwt_middleware.csrf import CsrfPolicy
+from jwt_middleware.denials import Denials
 from jwt_middleware.driver import Command, run
 from jwt_middleware.errors import InvalidToken
 from jwt_middleware.flow import Flow
@@ -234,11 +235,13 @@ class World:
         memory = ProcessMemory(settings.token_cache_size)
         memory.purge_again_at = float("inf")
         transport = PlainTransport(settings)
+        tokens, csrf = PlainTokens(settings), CsrfPolicy(settings)
         return Parts(
             settings,
-            PlainTokens(settings),
+            tokens,
             transport,
-            CsrfPolicy(settings),
+            csrf,
+            Denials(settings, csrf, tokens.own_keys),
             memory,
             False,
             lambda name, *_: self.events.append(name),

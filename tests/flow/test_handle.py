@@ -1189,7 +1189,8 @@ def test_another_site_can_cause_neither(call: str, with_cookies: bool) -> None:
     make = CALLS.get(call, lambda auth: auth.send(pair))
     with pytest.raises(CrossSiteRequest, match="cross_site=True"):
         make(auth)
-    assert auth.intent is None
+    assert auth.intent is not None
+    assert not auth.intent.is_wish
     assert fields_of(browser.respond(auth)) == []
 
 
@@ -1198,7 +1199,41 @@ def test_another_site_cannot_sign_out_everywhere() -> None:
     auth = post(signed_in(), headers=CROSS_SITE)
     with pytest.raises(CrossSiteRequest):
         auth.logout_everywhere()
-    assert auth.intent is None
+    assert auth.intent is not None
+    assert not auth.intent.is_wish
+
+
+@pytest.mark.parametrize(
+    ("status", "answered"), [(500, 403), (200, None), (404, None), (503, None), (None, None)]
+)
+def test_an_app_that_has_not_thought_of_another_site(status: int | None, answered: object) -> None:
+    """Where nobody catches the refusal of a login, the server error that follows becomes the 403 it
+    is; an answer that the app has chosen stays."""
+    # S40
+    browser = Browser(House())
+    auth = post(browser, headers=CROSS_SITE)
+    with pytest.raises(CrossSiteRequest):
+        auth.login("mallory")
+    outcome = browser.respond(auth, status)
+    assert (outcome.status if isinstance(outcome, Refusal) else None) == answered
+    told = [(event.name, event.reason) for event in browser.house.events]
+    assert told == ([("csrf_refused", "csrf")] if answered else [])
+
+
+@pytest.mark.parametrize("call", ["login", "logout"])
+def test_a_call_that_was_allowed_afterwards_counts(call: str) -> None:
+    """The last word wins: a server error is the app's own then."""
+    browser = signed_in()
+    auth = post(browser, headers=CROSS_SITE)
+    with pytest.raises(CrossSiteRequest):
+        auth.login("mallory")
+    if call == "login":
+        auth.login("bob", cross_site=True)
+    else:
+        auth.logout(cross_site=True)
+    outcome = browser.respond(auth, 500)
+    assert isinstance(outcome, Additions)
+    assert row_of(browser).revoked is (call == "logout")
 
 
 @pytest.mark.parametrize("call", ["login", "logout", "send"])

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from stepping import House
 from through import AGES, Ask, ask_asgi, ask_wsgi, bearer, cookie
 
-from jwt_middleware import Claims, ConfigurationError, RequestAuth, asgi, wsgi
+from jwt_middleware import Claims, ConfigurationError, RequestAuth, asgi, get_auth, wsgi
 from jwt_middleware.frameworks import fastapi as for_fastapi
 from jwt_middleware.frameworks.flask import current_claims, require_auth
 from jwt_middleware.frameworks.paste import filter_app
@@ -49,6 +49,11 @@ def flask_app(house: House) -> Any:
     def pay() -> Any:
         return {"who": current_claims["sub"]}
 
+    @app.post("/login")
+    def login() -> Any:
+        get_auth().login("mallory")
+        return {}
+
     @app.get("/open")
     def opened() -> Any:
         return {"signed_in": bool(current_claims)}
@@ -78,6 +83,11 @@ def fastapi_app(house: House) -> Any:
     async def pay() -> Any:
         return {"who": "alice"}
 
+    @api.post("/login")
+    def login() -> Any:
+        get_auth().login("mallory")
+        return {}
+
     @api.websocket("/socket")
     async def socket(
         websocket: WebSocket, auth: Annotated[RequestAuth, Depends(for_fastapi.auth)]
@@ -105,7 +115,9 @@ def fastapi_app(house: House) -> Any:
 def client_of(framework: str, house: House) -> Any:
     if framework == "flask":
         return flask_app(house).test_client(use_cookies=False)
-    return TestClient(fastapi_app(house), base_url="https://testserver")
+    return TestClient(
+        fastapi_app(house), base_url="https://testserver", raise_server_exceptions=False
+    )
 
 
 def authorization(house: House, claims: dict[str, Any] | None = None) -> dict[str, str]:
@@ -168,6 +180,42 @@ def test_a_refusal_carries_new_tokens(framework: str) -> None:
     assert "__Host-access_token=" in str(answer.headers)
 
 
+@pytest.mark.parametrize("framework", ["flask", "fastapi"])
+def test_the_first_mistake_is_explained(framework: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As where the middleware itself refuses: the client is told, and once the log is."""
+    client = client_of(framework, House())
+    for _ in range(2):
+        answer = client.get("/me", headers={"Authorization": "JWT a.b.c"})
+        assert (answer.status_code, "expects Bearer" in answer.text) == (401, True)
+    (told,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "the app expects Bearer and a token" in told.getMessage()
+
+
+PAGE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
+
+
+@pytest.mark.parametrize("framework", ["flask", "fastapi"])
+def test_a_browser_is_sent_to_sign_in(framework: str) -> None:
+    """With ``login_url`` a person is shown the login page, and a script is told 401."""
+    client = client_of(framework, House(login_url="/login"))
+    page = client.get("/me?a=b", headers=PAGE, follow_redirects=False)
+    assert (page.status_code, page.headers["Location"]) == (303, "/login?next=%2Fme%3Fa%3Db")
+    assert (
+        client.get("/me", headers={"Accept": "text/html"} | {"Sec-Fetch-Mode": "cors"}).status_code
+        == 401
+    )
+
+
+@pytest.mark.parametrize("framework", ["flask", "fastapi"])
+def test_a_login_caused_by_another_site_is_refused(framework: str) -> None:
+    """Where the app has not thought of it, 403 takes the place of its server error."""  # S40
+    house = House()
+    answer = client_of(framework, house).post("/login", headers={"Origin": "https://evil.example"})
+    assert answer.status_code == 403
+    assert '"csrf_refused"' in answer.text
+    assert ("csrf_refused", None) in [(event.name, event.subject) for event in house.events]
+
+
 # ── Flask ────────────────────────────────────────────────────────────────────────────
 
 
@@ -195,6 +243,8 @@ def test_a_mistake_is_found_where_it_is_written() -> None:
     """A decorator that cannot work fails when the module is imported, not at a request."""
     with pytest.raises(ConfigurationError, match="roles: is 'admin'"):
         require_auth(roles="admin")
+    with pytest.raises(ConfigurationError, match=r"@require_auth\('admin'\) names nobody"):
+        require_auth("admin")  # type: ignore[type-var]
 
 
 # ── FastAPI ──────────────────────────────────────────────────────────────────────────

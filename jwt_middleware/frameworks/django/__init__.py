@@ -17,7 +17,7 @@ from django.http import HttpRequest
 
 from ...access import Requirement
 from ...handle import get_auth
-from .. import Needs, refusal
+from .. import Needs, checked_view, refusal
 from .configured import configured_auth
 from .door import JWTMiddleware
 from .responses import answer
@@ -35,7 +35,9 @@ def require_auth(view: Any = None, /, **needs: Unpack[Needs]) -> Any:
     """A view for those who are signed in: ``@require_auth``, or who may more than that:
     ``@require_auth(roles={"admin"})``. Sync and async; others get 401 or 403."""
     requirement = Requirement(**needs)
-    return partial(_guarded, requirement) if view is None else _guarded(requirement, view)
+    if view is None:
+        return partial(_guarded, requirement)
+    return _guarded(requirement, checked_view(view))
 
 
 def _guarded(requirement: Requirement, view: View) -> View:

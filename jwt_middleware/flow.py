@@ -478,7 +478,7 @@ class Flow:
             return None
         if self._muted(auth, status, headers):
             return None
-        additions = self._reissuer.repeat(auth, reissue, now)
+        additions = self._reissuer.repeat(auth, reissue, reissue.answer, now)
         if additions is None:
             return None
         auth.closed = "started"

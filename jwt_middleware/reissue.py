@@ -241,10 +241,11 @@ class Reissuer:
             return False
         return memory.standing.get(session_id) is answer
 
-    def repeat(self, auth: RequestAuth, reissue: Reissue, now: float) -> Additions | None:
+    def repeat(
+        self, auth: RequestAuth, reissue: Reissue, answer: Answer, now: float
+    ) -> Additions | None:
         """The answer that another request with the same tokens was given, if it stands."""
-        answer = reissue.answer
-        if answer is None or not self._stands(answer, reissue, now):
+        if not self._stands(answer, reissue, now):
             return None
         if now >= reissue.refresh.expires_at and not reissue.renewal:
             return None  # as for any other request that runs past the end of its own token

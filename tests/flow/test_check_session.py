@@ -76,6 +76,18 @@ def test_a_lag_asks_once_in_a_while() -> None:
     assert browser.get().reason == "revoked"
 
 
+def test_what_a_look_has_found_ended_is_remembered() -> None:
+    """From then on this process needs nobody to tell it."""
+    browser = signed_in(check_session=LAG)
+    browser.get()
+    end_elsewhere(browser)
+    browser.house.wait(LAG)
+    assert browser.get().reason == "revoked"
+    browser.house.forget_commands()
+    assert browser.get().reason == "revoked"
+    assert browser.house.verbs == []
+
+
 def test_the_lag_begins_anew_with_each_look() -> None:
     """An alive session is looked at once a lag, not at every request after the first."""
     browser = signed_in(check_session=LAG)

@@ -341,6 +341,41 @@ def test_reuse_beside_a_valid_token_ends_the_session() -> None:
     assert "reuse" in house.event_names
 
 
+@pytest.mark.parametrize("newer", ["access", "refresh"])
+def test_renewal_needs_both_to_be_due(newer: str) -> None:
+    """The refresh token's own expiry, and the one that the access token knows of: where tokens of
+    two generations are mixed up and only one says so, nothing is due."""
+    house = short_lived()
+    browser = outliving(house)
+    former = browser.copy()
+    house.wait(500)
+    browser.get()  # renewed
+    if newer == "access":
+        assert former.refresh is not None
+        browser.set_refresh(former.refresh)
+    else:
+        assert former.access is not None
+        browser.set_access(former.access)
+    house.forget_commands()
+    auth = browser.arrive(house=house.other_process()).auth
+    assert (auth.subject, auth.reissue, house.verbs) == ("alice", None, [])
+
+
+def test_an_access_token_that_knows_of_no_refresh_token_renews_none() -> None:
+    """A token of a former version, without ``rexp``, is good for itself."""
+    house = short_lived()
+    browser = signed_in(house)
+    members = {
+        name: value for name, value in token_claims(browser.access).items() if name != "rexp"
+    }
+    house.wait(1000)
+    members["exp"] = int(house.now) + 60
+    browser.set_access(house.flow.parts.tokens.sign_access(members))
+    house.forget_commands()
+    auth = browser.arrive().auth
+    assert (auth.subject, auth.reissue, house.verbs) == ("alice", None, [])
+
+
 def test_renewal_in_parallel() -> None:
     """Siblings of a renewal get the same successor."""  # S41
     house = short_lived()
@@ -431,6 +466,17 @@ def test_reissue_within_beside_a_superseded_token() -> None:
     house.wait(500)
     browser.respond(browser.arrive().auth)  # and the answer is lost
     house.wait(121)
+    auth = browser.arrive(house=house.other_process()).auth
+    assert (auth.subject, auth.reason, auth.reissue) == ("alice", None, None)
+
+
+def test_reissue_within_beside_a_token_of_another_row() -> None:
+    """Nor does one that is authentic, and not what its row would give."""
+    house = House(reissue_within=300)
+    browser = signed_in(house)
+    row = house.row(token_claims(browser.access)["sid"])
+    house.store._sessions[row.id] = replace(row, refresh_salt="of a restored backup")
+    house.wait(EXPIRED - 1)
     auth = browser.arrive(house=house.other_process()).auth
     assert (auth.subject, auth.reason, auth.reissue) == ("alice", None, None)
 

@@ -40,6 +40,15 @@ def test_a_known_token_passes() -> None:
     assert not passes(Browser(browser.house))  # no token
 
 
+def test_a_glance_is_a_hit() -> None:
+    """Each one is counted once."""
+    browser, _ = known()
+    before = browser.house.auth.cache_info
+    for _ in range(3):
+        assert passes(browser)
+    assert browser.house.auth.cache_info == before._replace(hits=before.hits + 3)
+
+
 def test_options_are_looked_at() -> None:
     """It may be a preflight, whose slots stay empty."""
     # S35

@@ -1176,6 +1176,21 @@ def test_an_ignored_path_can_do_nothing(call: Call) -> None:
         call(auth)
 
 
+def test_a_form_beside_a_logout_that_cannot_be_stored() -> None:
+    """The refusal goes out as it is, without the cookie that the form would have had."""
+    # S45
+    browser = Browser(House(csrf="double-submit"))
+    browser.login(cross_site=True)
+    auth = browser.arrive().auth
+    auth.logout()
+    assert auth.csrf_token
+    browser.house.down.add("revoke")
+    outcome = browser.respond(auth)
+    assert isinstance(outcome, Refusal)
+    assert outcome.status == 503
+    assert "Set-Cookie" not in dict(outcome.headers)
+
+
 # ── Other sites ──────────────────────────────────────────────────────────────────
 
 
@@ -1206,7 +1221,7 @@ def test_another_site_cannot_sign_out_everywhere() -> None:
 @pytest.mark.parametrize(
     ("status", "answered"), [(500, 403), (200, None), (404, None), (503, None), (None, None)]
 )
-def test_an_app_that_has_not_thought_of_another_site(status: int | None, answered: object) -> None:
+def test_an_app_that_has_not_thought_of_another_site(status: Any, answered: object) -> None:
     """Where nobody catches the refusal of a login, the server error that follows becomes the 403 it
     is; an answer that the app has chosen stays."""
     # S40

@@ -31,7 +31,8 @@ FLOW_TESTS = """
     tests/flow/test_check_session.py tests/flow/test_concurrency.py tests/test_process_memory.py
     tests/test_events.py tests/test_refusals.py tests/flow/test_glance.py
     tests/flow/test_siblings.py tests/test_rules.py tests/test_endpoints.py tests/test_issuers.py
-    tests/doors/test_double_submit.py tests/doors/test_every_event.py
+    tests/test_key_files.py tests/doors/test_double_submit.py tests/doors/test_every_event.py
+    tests/doors/test_preflights.py tests/doors/test_hints.py
 """
 TESTS = {
     "rotation": "tests/test_rotation.py tests/flow/test_four_cases.py",
@@ -45,7 +46,8 @@ TESTS = {
         tests/flow/test_check_session.py tests/flow/test_four_cases.py
     """,
     "trust": """
-        tests/test_tokens.py tests/test_issuers.py tests/test_key_files.py tests/test_roll_over.py
+        tests/test_tokens.py tests/test_nesting.py tests/test_issuers.py tests/test_legacy.py
+        tests/test_key_files.py tests/test_roll_over.py
     """,
     "flow": FLOW_TESTS,
 }

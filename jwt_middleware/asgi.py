@@ -17,8 +17,10 @@ from .auth import JWTAuth
 from .bodies import ReplayedReceive
 from .connections import POLICY_VIOLATION
 from .driver import arun, arun_through
+from .errors import CrossSiteRequest
 from .events import EventHook
 from .fields import decoded, encoded
+from .flow import SERVER_ERROR
 from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current
 from .keys import FetchKeys
 from .preflights import asgi_header_alone
@@ -126,12 +128,10 @@ class JWTMiddleware:
                 await self._connect(auth, scope, receive, send)
             else:
                 await self.app(scope, receive, self._sender(auth, scope, send))
-        except (Exception, CancelledError):
-            await self._abandon(auth)
-            raise
-        else:
             if auth.closed is None:  # a client that went away is not always told by an exception
                 await self._abandon(auth)
+        except (Exception, CancelledError) as error:  # noqa: BLE001  # raised again there
+            await self._escaped(error, auth, scope, send)
         finally:
             # Not reset(): a request may be torn down from another context than its own.
             current.set(previous)
@@ -148,6 +148,18 @@ class JWTMiddleware:
                 raise
         finally:
             await socket.finish()
+
+    async def _escaped(
+        self, error: BaseException, auth: RequestAuth, scope: Scope, send: Send
+    ) -> None:
+        """Nobody has caught it: a refusal is answered, as a 500 would be; the rest goes its way."""
+        if auth.closed is None and isinstance(error, CrossSiteRequest):
+            refusal = await self._respond(auth, SERVER_ERROR, [])
+            if isinstance(refusal, Refusal):
+                await self._send_refusal(refusal, scope, send)
+                return
+        await self._abandon(auth)
+        raise error
 
     async def _abandon(self, auth: RequestAuth) -> None:
         """The request ends before its response started: a logout is stored all the same."""

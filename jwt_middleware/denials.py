@@ -15,7 +15,9 @@ from .refusals import SIGN_IN, Refusal, refuse, to_login
 from .request import Request
 from .settings import Settings
 
-_NO_SIGN_IN_HELPS = frozenset(("store_unavailable", "insufficient_role", "insufficient_scope"))
+_NO_SIGN_IN_HELPS = frozenset(
+    ("store_unavailable", "insufficient_role", "insufficient_scope", "ignored")
+)
 
 
 class Denials:

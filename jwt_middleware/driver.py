@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Mapping
+from contextlib import closing
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .errors import JWTMiddlewareError, StoreUnavailable
@@ -52,30 +53,32 @@ def run(steps: Asks[T], world: World) -> T:
     # Two try blocks, apart: an answer that raises StopIteration must not pass for an outcome.
     answer: Any = None
     failure: StoreUnavailable | None = None
-    while True:
-        try:
-            command = steps.send(answer) if failure is None else steps.throw(failure)
-        except StopIteration as outcome:
-            return outcome.value  # type: ignore[no-any-return]  # a generator's return is typed Any
-        try:
-            answer, failure = world.answer(command), None
-        except Exception as cause:
-            failure = _unavailable(command, cause)
+    with closing(steps):  # given up in its midst, it ends here and now, not when it is collected
+        while True:
+            try:
+                command = steps.send(answer) if failure is None else steps.throw(failure)
+            except StopIteration as outcome:
+                return outcome.value  # type: ignore[no-any-return]  # typed Any by Generator
+            try:
+                answer, failure = world.answer(command), None
+            except Exception as cause:
+                failure = _unavailable(command, cause)
 
 
 async def arun(steps: Asks[T], world: AsyncWorld) -> T:
     """The same loop as :func:`run`, for a world that must be awaited."""
     answer: Any = None
     failure: StoreUnavailable | None = None
-    while True:
-        try:
-            command = steps.send(answer) if failure is None else steps.throw(failure)
-        except StopIteration as outcome:
-            return outcome.value  # type: ignore[no-any-return]  # a generator's return is typed Any
-        try:
-            answer, failure = await world.answer(command), None
-        except Exception as cause:
-            failure = _unavailable(command, cause)
+    with closing(steps):
+        while True:
+            try:
+                command = steps.send(answer) if failure is None else steps.throw(failure)
+            except StopIteration as outcome:
+                return outcome.value  # type: ignore[no-any-return]  # typed Any by Generator
+            try:
+                answer, failure = await world.answer(command), None
+            except Exception as cause:
+                failure = _unavailable(command, cause)
 
 
 async def arun_through(steps: Asks[T], world: AsyncWorld) -> T:

@@ -55,7 +55,8 @@ from .world import bodies, hooks, key_sources
 Headers = Sequence[tuple[str, str]]
 
 
-_SERVER_ERROR = 500
+SERVER_ERROR = 500
+"""What becomes of an exception that an app does not catch."""
 
 _TOKEN_ALONE = frozenset(("superseded", "invalid_token"))
 """Why a refresh token is worth nothing, while its session, and an access token of it, lives."""
@@ -511,7 +512,7 @@ class Flow:
     ) -> Asks[Additions | Refusal]:
         """What follows from what the app asked for, else from the refresh token."""
         intent = auth.intent
-        if intent is not None and intent.refused is not None and status == _SERVER_ERROR:
+        if intent is not None and intent.refused and status == SERVER_ERROR and not intent.is_wish:
             return (yield from self._refuse_cross_site(auth, intent.refused))
         stands = self._wishes.stand(intent, auth.request, status)
         try:
@@ -533,7 +534,8 @@ class Flow:
         the server's."""
         hint = self._denials.hints.look(auth.request, reason, needed=True)
         yield from self._advise(hint)
-        yield from hooks.emit(auth.event("csrf_refused", reason=reason))
+        if auth.reason != reason:  # else it was told when the request arrived
+            yield from hooks.emit(auth.event("csrf_refused", reason=reason))
         return self._denials.answer(auth.request, reason, None, hint)
 
     def _muted(self, auth: RequestAuth, status: int | None, headers: Headers) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import RLock
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from .forks import in_each_child
@@ -48,7 +48,7 @@ class Bounded(Generic[K, V]):
         in_each_child(self._begin_again)
 
     def _begin_again(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
 
     def get(self, key: K) -> V | None:
         value = self._young.get(key)
@@ -107,7 +107,7 @@ class ProcessMemory:
         init=False, default_factory=dict[str, set[Callable[[], None]]]
     )
     """By session id: those who want to be told when it ends. As many as are connected."""
-    _lock: Lock = field(init=False, default_factory=Lock)
+    _lock: Any = field(init=False, default_factory=RLock)
 
     def __post_init__(self) -> None:
         self.confirmed = Bounded(max(self.size, 2))
@@ -117,7 +117,7 @@ class ProcessMemory:
         in_each_child(self._begin_again)
 
     def _begin_again(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
 
     def end(self, session_id: str) -> None:
         """Remember an end. A plain dict, since every request with a known token looks here."""
@@ -156,7 +156,15 @@ class ProcessMemory:
         """
         with self._lock:
             self.overturned += 1
-        self.standing.drop(session_id)
+            self.standing.drop(session_id)
+
+    def stand(self, session_id: str, answer: Any, *, since: int) -> bool:
+        """Whether the answer may be given again: nothing was overturned since that sample."""
+        with self._lock:
+            if self.overturned != since:
+                return False
+            self.standing.put(session_id, answer)
+            return True
 
     def has_confirmed(self, session_id: str, generation: int) -> bool:
         known = self.confirmed.get(session_id)

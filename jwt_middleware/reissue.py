@@ -108,8 +108,7 @@ class Reissuer:
             # Changed since the request arrived: the token shows the row as it is now.
             successor = replace(successor, claims=rotation.session.claims)
             additions = self.deliver(auth, successor, successor.generation, now, with_refresh=True)
-        if self.parts.memory.overturned == overturned:
-            self._remember(auth.request, reissue, successor, additions, now)
+        self._remember(auth.request, reissue, successor, additions, now, overturned)
         yield from hooks.emit(auth.event("reissued", session.id))
         return additions
 
@@ -196,15 +195,17 @@ class Reissuer:
         successor: Session,
         additions: Additions,
         now: float,
+        overturned: int,
     ) -> None:
         """Siblings with the same two tokens may be served from here for a grace."""
         if self.parts.settings.check_session != "never":
             return  # the row is to be asked each time
         answer = Answer(additions, made_at=now, until=now + self.parts.settings.rotation_grace)
+        if not self.parts.memory.stand(reissue.session.id, answer, since=overturned):
+            return  # new claims came meanwhile
         again = replace(reissue, row=REPLAY, answer=answer)
         fields = request.authorization, request.refresh, request.cookie
         minted = Minted(again, answer, successor, fields)
-        self.parts.memory.standing.put(reissue.session.id, answer)
         self.parts.memory.minted.put(reissue.presented, minted)
         if reissue.expired is not None and len(request.cookie or "") <= LONGEST_FIELD:
             self.parts.memory.siblings.put(reissue.presented.access or "", minted)

@@ -174,12 +174,12 @@ def store_session(
 
 def _end_oldest(parts: Parts, newest: Session, most: int, now: float) -> Asks[None]:
     alive = yield from store.find(newest.subject, now=now)
-    # Of two sign-ins at once each finds the other: the older never ends the newer, or nobody would
-    # be left. Only in the very same instant each takes itself for the newer.
+    # Of two sign-ins at once each may find the other: the older never ends the newer, or nobody
+    # would be left. (Of one and the same instant, each takes itself for the newer.)
     ranked = sorted(alive, key=lambda one: (one.created_at, one.id == newest.id), reverse=True)
     for session in ranked[most:]:
         if session.id == newest.id:
-            continue  # overtaken; who overtook it makes room
+            continue  # overtaken: it stays until the next one
         if (yield from revoke(parts, session.id, "too_many", now)):
             yield from hooks.emit(Event("revoked", now, "too_many", session.subject, session.id))
 

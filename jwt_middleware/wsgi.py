@@ -16,7 +16,9 @@ from .auth import JWTAuth
 from .bodies import peek_input
 from .driver import run
 from .environ import EnvironRequest, environ_key, replace_header
+from .errors import CrossSiteRequest
 from .events import EventHook
+from .flow import SERVER_ERROR
 from .handle import AUTH_KEY, CLAIMS_KEY, RequestAuth, current
 from .keys import FetchKeys
 from .preflights import wsgi_header_alone
@@ -124,9 +126,8 @@ class JWTMiddleware:
         reset = current.set(auth)
         try:
             body = app(environ, begin)
-        except BaseException:  # also who gives up waiting: gevent.Timeout, SystemExit
-            self._abandon(auth)
-            raise
+        except BaseException as error:  # noqa: BLE001  # raised again there; also gevent.Timeout
+            return self._escaped(error, auth, start_response)
         finally:
             current.reset(reset)
         replaced = isinstance(outcome, Refusal)  # pyright: ignore[reportUnnecessaryIsInstance]  # by start()
@@ -140,6 +141,17 @@ class JWTMiddleware:
 
     def _left_alone(self, auth: RequestAuth) -> WSGIApp:
         return self._header_alone if self._flow.silences(auth) else self.app
+
+    def _escaped(
+        self, error: BaseException, auth: RequestAuth, start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Nobody has caught it: a refusal is answered, as a 500 would be; the rest goes its way."""
+        if auth.closed is None and isinstance(error, CrossSiteRequest):
+            refusal = self._respond(auth, SERVER_ERROR, [])
+            if isinstance(refusal, Refusal):
+                return self._refuse(refusal, start_response)
+        self._abandon(auth)
+        raise error
 
     def _abandon(self, auth: RequestAuth) -> None:
         """The request ends before its response started: a logout is stored all the same."""
@@ -233,6 +245,12 @@ class _LateBody(_Body):
         refusal = outcome()
         if isinstance(refusal, Refusal):
             yield refusal.body
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._abandon(self._auth)  # of a body that nobody has stepped
 
 
 _END: Any = object()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jwt_middleware.forks import after_fork
 from jwt_middleware.memory import ENDED_SIZE, Bounded, ProcessMemory
 
 # ── A bounded mapping ────────────────────────────────────────────────────────────
@@ -143,3 +144,31 @@ def test_a_session_ends_once_or_twice() -> None:
     for _ in range(3):
         memory.end("s")
     assert list(memory.ended) == ["s"]
+
+
+def test_what_stands() -> None:
+    """An answer stands until its session changes, and none does that was made while one changed."""
+    # S44
+    memory = ProcessMemory(16)
+    one, other = object(), object()
+    before = memory.overturned
+    assert memory.stand("a", one, since=before)
+    assert memory.stand("b", other, since=before)
+    memory.overturn("a")
+    assert (memory.standing.get("a"), memory.standing.get("b")) == (None, other)
+    assert not memory.stand("a", one, since=before)
+    assert memory.standing.get("a") is None
+    assert memory.stand("a", one, since=memory.overturned)
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_whoever_is_collected_in_the_midst_waits_for_nobody(forked: bool) -> None:
+    """A generator that is thrown away may say that a session changes while its own thread is at the
+    memory: no thread waits for itself."""
+    memory = ProcessMemory(16)
+    if forked:
+        after_fork()
+    with memory._lock, memory.standing._lock:
+        memory.overturn("a")
+        memory.standing.put("a", 1)
+    assert memory.standing.get("a") == 1

@@ -36,7 +36,8 @@ def require_auth(view: Any = None, /, **needs: Unpack[Needs]) -> Any:
     """A view for those who are signed in: ``@require_auth``, or who may more than that:
     ``@require_auth(roles={"admin"})``. Stands beneath ``@app.route``; for sync and async views.
 
-    Others get 401 or 403 as an ``HTTPException``: ``@app.errorhandler(401)`` may show a page.
+    Others get 401 or 403 as an ``HTTPException``: ``@app.errorhandler(401)`` may show a page. With
+    ``login_url`` a browser that loads one is sent there, past that.
     """
     requirement = Requirement(**needs)
     if view is None:

@@ -306,12 +306,13 @@ def test_a_proxy_that_replaces_the_host(door: str, log: pytest.LogCaptureFixture
     assert "proxy_set_header Host $host;" in said
 
 
-def test_a_sign_in_behind_a_proxy(door: str) -> None:
-    """The first request to fail is the sign-in, and its exception says the same."""
+def test_a_sign_in_behind_a_proxy(door: str, log: pytest.LogCaptureFixture) -> None:
+    """The first request to fail is the sign-in, and its refusal says the same."""
     through = Through(House(), sign_in)
-    fields = [("Origin", SHOP), HOST]
-    with pytest.raises(CrossSiteRequest, match="let it pass Host on"):
-        through.ask(door, Ask(method="POST", host=BACKEND, fields=fields))
+    answer = through.ask(door, Ask(method="POST", host=BACKEND, fields=[("Origin", SHOP), HOST]))
+    assert (answer.status, b"let it pass Host on" in answer.body) == (403, True)
+    (said,) = told(log)
+    assert said.startswith(f"its Origin is {SHOP}, and Host is {BACKEND}: if a proxy stands")
 
 
 def test_a_forwarded_host_decides_nothing(door: str, log: pytest.LogCaptureFixture) -> None:
@@ -340,6 +341,32 @@ def test_the_endpoints(door: str, path: str, log: pytest.LogCaptureFixture) -> N
     assert answer.status == 403
     assert b"let it pass Host on" in answer.body
     assert len(told(log)) == 1
+
+
+def test_a_refusal_that_escapes_the_app(door: str) -> None:
+    """No framework makes a response of it: the door does, and it is the 403 it should be."""
+    # S40
+    house = House()
+    answer = Through(house, sign_in).ask(door, Ask(method="POST", fields=FOREIGN))
+    assert (answer.status, json.loads(answer.body)["error"]) == (403, "csrf_refused")
+    assert answer.cookies == {}
+    assert house.event_names == ["csrf_refused"]
+
+
+def test_a_refusal_after_a_logout_escapes(door: str) -> None:
+    """After a logout, which counts, no refusal takes the place of what the app does."""
+    # S40
+    house = House()
+    pair = house.auth.issue("alice")
+
+    def sign_out_and_in(auth: RequestAuth) -> None:
+        auth.logout(cross_site=True)
+        auth.login("mallory")
+
+    fields = [cookie(access=pair.access_token), *FOREIGN]
+    with pytest.raises(CrossSiteRequest):
+        Through(house, sign_out_and_in).ask(door, Ask(method="POST", fields=fields))
+    assert house.row(pair.session_id).revoked
 
 
 # ── What it costs ────────────────────────────────────────────────────────────────────

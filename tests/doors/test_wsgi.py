@@ -927,7 +927,7 @@ def test_a_logout_outlives_the_exception_of_a_lazy_body() -> None:
     assert house.row(pair.session_id).revoked
 
 
-@pytest.mark.parametrize("moment", ["called", "stepped", "closed"])
+@pytest.mark.parametrize("moment", ["called", "stepped", "closed", "never stepped"])
 def test_a_logout_outlives_who_gives_up(moment: str) -> None:
     """What is no ``Exception`` (a timeout of gevent, an exit), and a server that closes a body
     which has not started: the logout is stored all the same."""
@@ -944,11 +944,16 @@ def test_a_logout_outlives_who_gives_up(moment: str) -> None:
         if moment == "called":
             get_auth(environ).logout()
             raise SystemExit
+        if moment == "never stepped":
+            get_auth(environ).logout()
         return lazy(get_auth(environ))
 
     def serve() -> None:
         environ = Ask(fields=[cookie(access=pair.access_token)]).environ
         body: Any = JWTMiddleware(app, house.auth)(environ, lambda *_: None)
+        if moment == "never stepped":
+            body.close()
+            return
         steps = iter(body)
         next(steps)
         if moment == "stepped":
@@ -956,7 +961,7 @@ def test_a_logout_outlives_who_gives_up(moment: str) -> None:
         steps.close()
         body.close()
 
-    with pytest.raises(SystemExit) if moment != "closed" else nullcontext():
+    with pytest.raises(SystemExit) if moment in ("called", "stepped") else nullcontext():
         serve()
     assert house.row(pair.session_id).revoked
 

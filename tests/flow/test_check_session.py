@@ -76,6 +76,25 @@ def test_a_lag_asks_once_in_a_while() -> None:
     assert browser.get().reason == "revoked"
 
 
+@pytest.mark.parametrize("ended", ["revoked", "unknown_session"])
+def test_what_is_to_be_renewed_has_to_be_alive(ended: str) -> None:
+    """A session may have idled too long for a look, where the refresh token beside it mends that;
+    one that has ended may not."""
+    # S46
+    house = House(check_session="always", refresh_token_expires=1000, rotation_grace=10)
+    browser = Browser(house)
+    browser.login()
+    house.wait(500)
+    browser.late_access()
+    house.wait(500)
+    assert browser.arrive().auth.subject == "alice"
+    if ended == "revoked":
+        end_elsewhere(browser)
+    else:
+        house.store._sessions.clear()
+    assert browser.arrive().auth.reason == ended
+
+
 def test_what_a_look_has_found_ended_is_remembered() -> None:
     """From then on this process needs nobody to tell it."""
     browser = signed_in(check_session=LAG)

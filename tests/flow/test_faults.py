@@ -602,3 +602,39 @@ def test_a_mistake_in_a_decision_is_no_outage() -> None:
         run(ask(), Answers(lambda: None))
     with pytest.raises(ZeroDivisionError):
         asyncio.run(arun(ask(), AsyncAnswers(lambda: None)))
+
+
+# ── Given up in the midst ────────────────────────────────────────────────────────────
+
+
+class GivesUp:
+    """A world that is left, by an exit or a cancellation, before it has answered."""
+
+    def answer(self, command: Command) -> Any:
+        raise KeyboardInterrupt
+
+    async def aanswer(self, command: Command) -> Any:
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_decision_that_is_given_up_ends_there(kind: str) -> None:
+    """What it does at its end is done at once, not when its last reference happens to go."""
+    ended: list[bool] = []
+
+    def steps() -> Asks[None]:
+        try:
+            yield Command("store", "load")
+        finally:
+            ended.append(True)
+
+    kept = steps()
+    if kind == "sync":
+        with pytest.raises(KeyboardInterrupt):
+            run(kept, GivesUp())
+    else:
+        world: Any = GivesUp()
+        world.answer = world.aanswer
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(arun(kept, world))
+    assert ended == [True]

@@ -1235,6 +1235,29 @@ def test_an_app_that_has_not_thought_of_another_site(status: Any, answered: obje
     assert told == ([("csrf_refused", "csrf")] if answered else [])
 
 
+def test_a_logout_counts_beside_a_refused_login() -> None:
+    """What was asked for before the refusal is done, as beside any other server error."""
+    # S40
+    browser = signed_in()
+    session_id = sid_of(browser)
+    auth = post(browser, headers=CROSS_SITE)
+    auth.logout(cross_site=True)
+    with pytest.raises(CrossSiteRequest):
+        auth.login("mallory")
+    assert isinstance(browser.respond(auth, 500), Additions)
+    assert browser.house.row(session_id).revoked
+
+
+def test_what_was_told_at_arrival_is_not_told_again() -> None:
+    """A cross-site request with good cookies is one event, though its login is refused as well."""
+    browser = signed_in()
+    auth = post(browser, headers=CROSS_SITE)
+    with pytest.raises(CrossSiteRequest):
+        auth.login("mallory")
+    assert isinstance(browser.respond(auth, 500), Refusal)
+    assert browser.house.event_names.count("csrf_refused") == 1
+
+
 @pytest.mark.parametrize("call", ["login", "logout"])
 def test_a_call_that_was_allowed_afterwards_counts(call: str) -> None:
     """The last word wins: a server error is the app's own then."""

@@ -207,6 +207,13 @@ def test_a_browser_is_sent_to_sign_in(framework: str) -> None:
 
 
 @pytest.mark.parametrize("framework", ["flask", "fastapi"])
+def test_nobody_is_sent_to_sign_in_in_vain(framework: str) -> None:
+    """On an ignored path nobody ever is: a way to the login page would lead in circles."""
+    client = client_of(framework, House(login_url="/login", ignore_paths=["/me"]))
+    assert client.get("/me", headers=PAGE, follow_redirects=False).status_code == 401
+
+
+@pytest.mark.parametrize("framework", ["flask", "fastapi"])
 def test_a_login_caused_by_another_site_is_refused(framework: str) -> None:
     """Where the app has not thought of it, 403 takes the place of its server error."""  # S40
     house = House()

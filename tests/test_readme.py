@@ -29,7 +29,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 import jwt_middleware
 from jwt_middleware import (
     ConfigurationError,
-    CrossSiteRequest,
     Event,
     JWTAuth,
     ResponseStarted,
@@ -894,10 +893,8 @@ def test_cross_site_requests(
     answer = client.post("/", headers=headers)
     assert answer.text == ("You are alice." if passes else "You are nobody.")
     if not passes:
-        with pytest.raises(CrossSiteRequest):
-            client.post("/logout", headers=headers)
-        with pytest.raises(CrossSiteRequest):
-            client.post("/login", headers=headers)
+        for path in ("/logout", "/login"):
+            assert client.post(path, headers=headers).status_code == 403
     assert client.get("/", headers=headers).text == "You are alice."  # a safe method
 
     strict = shop(required=True, **PUBLIC, **trusted).visitor()

@@ -157,6 +157,15 @@ def test_another_identity_claim() -> None:
     assert make_tokens(identity_claim="user_id").read_access(token, now=NOW).subject == "alice"
 
 
+@pytest.mark.parametrize(
+    ("subject", "error"), [(5, TypeError), (None, TypeError), ("", ValueError)]
+)
+def test_a_subject_is_text(subject: Any, error: type[Exception]) -> None:
+    """A number is no subject, nor is nothing: a token for it would be nobody's."""
+    with pytest.raises(error, match="the subject must"):
+        make_tokens().new_session(subject, {}, persistent=True, now=NOW)
+
+
 def test_a_new_session() -> None:
     """A session begins now, at generation 0, with limits from the settings."""
     tokens = make_tokens(refresh_token_expires=1000, session_lifetime=5000)

@@ -304,6 +304,20 @@ WAYS = [
 
 
 @DOUBLE
+def test_a_long_body_is_a_stream_like_djangos(house: House) -> None:
+    """What was looked into and goes on answers what Django asks of a stream, as Django's own does:
+    from 6.1 on, whether it can be read again."""
+    form_ = {"data": "name=" + "x" * 200_000, "content_type": "application/x-www-form-urlencoded"}
+    asked: Any = RequestFactory().post("/form", **form_)
+    pair = sign_in(Client(), "alice")
+    looked_into: Any = RequestFactory().post("/form", **form_)
+    looked_into.META["HTTP_COOKIE"] = f"{ACCESS}={pair.access_token}"
+    JWTMiddleware(lambda request: HttpResponse())(looked_into)
+    assert type(looked_into._stream) is not type(asked._stream)
+    assert looked_into._stream.seekable() is asked._stream.seekable() is False
+
+
+@DOUBLE
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 @pytest.mark.parametrize("size", [1, 200_000])
 @pytest.mark.parametrize(("way", "encoding"), WAYS)

@@ -37,7 +37,11 @@ def peek(request: HttpRequest) -> Beginning:
 
 
 class _Replayed(ReplayedInput):
-    """As Django's own stream, which is closed when it has been read."""
+    """As Django's own stream, which is closed when it has been read, and asked whether it can be
+    read again."""
+
+    def seekable(self) -> bool:
+        return False
 
     def close(self) -> None:
         self._rest.close()

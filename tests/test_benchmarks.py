@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from benchmarks import store_growth
-from benchmarks.bench import pairing, report
+from benchmarks.bench import pairing, report, serving
 from benchmarks.bench.bars import BARS, Bar, Outcome
 from benchmarks.bench.pairing import Ratio, Subject, added, measure, ratio
 from benchmarks.bench.peers import Peer
 from benchmarks.bench.scaling import Curve
+from benchmarks.bench.serving import Served
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
@@ -112,6 +113,32 @@ def test_the_page_shows_the_kept_results() -> None:
         assert ("missed" in row) is not bar["held"]
     for name in re.findall(r"\]\((performance/[^)]*)\)", page):
         assert (PAGE.parent / name).is_file(), name
+
+
+@pytest.mark.parametrize(("value", "held"), [(0.93, True), (0.929, False)])
+def test_requests_a_second_have_a_least(tmp_path: Path, value: float, held: bool) -> None:
+    """Bar 10 asks for at least so many: below it every report says that it is missed."""
+    for folder in ("docs", "benchmarks"):
+        (tmp_path / folder).mkdir()
+    page = tmp_path / "docs" / "performance.md"
+    page.write_text(f"before\n{serving.BEGIN}\nold\n{serving.END}\nafter\n", "utf-8")
+    row = Served("gunicorn", 5000.0, 5000.0 * value, Ratio(value, value - 0.01, value + 0.01), 15)
+    serving.write(tmp_path, [row])
+    kept = json.loads((tmp_path / "benchmarks" / "served.json").read_text("utf-8"))
+    assert kept[0]["ratio"]["value"] == value
+    text = page.read_text("utf-8")
+    assert "old" not in text
+    assert "| gunicorn | 5,000/s |" in text
+    assert ("**missed**" in text) is not held
+    assert ("MISSED" in serving.line(row)) is not held
+
+
+def test_the_page_shows_the_kept_throughput() -> None:
+    """docs/performance.md has the table of benchmarks/served.json, of both servers."""
+    kept = json.loads((ROOT / "benchmarks" / "served.json").read_text("utf-8"))
+    rows = [Served(**{**row, "ratio": Ratio(**row["ratio"])}) for row in kept]
+    assert [row.server for row in rows] == list(serving.SERVERS)
+    assert serving.markdown(rows) in PAGE.read_text("utf-8")
 
 
 def test_growth_is_measured_and_drawn(tmp_path: Path) -> None:

@@ -307,7 +307,10 @@ WAYS = [
 def test_a_long_body_is_a_stream_like_djangos(house: House) -> None:
     """What was looked into and goes on answers what Django asks of a stream, as Django's own does:
     from 6.1 on, whether it can be read again."""
-    form_ = {"data": "name=" + "x" * 200_000, "content_type": "application/x-www-form-urlencoded"}
+    form_: Any = {
+        "data": "name=" + "x" * 200_000,
+        "content_type": "application/x-www-form-urlencoded",
+    }
     asked: Any = RequestFactory().post("/form", **form_)
     pair = sign_in(Client(), "alice")
     looked_into: Any = RequestFactory().post("/form", **form_)

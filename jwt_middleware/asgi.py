@@ -130,8 +130,11 @@ class JWTMiddleware:
                 await self.app(scope, receive, self._sender(auth, scope, send))
             if auth.closed is None:  # a client that went away is not always told by an exception
                 await self._abandon(auth)
-        except (Exception, CancelledError) as error:  # noqa: BLE001  # raised again there
-            await self._escaped(error, auth, scope, send)
+        except (Exception, CancelledError) as error:
+            refusal = await self._escaped(error, auth)
+            if refusal is None:
+                raise
+            await self._send_refusal(refusal, scope, send)
         finally:
             # Not reset(): a request may be torn down from another context than its own.
             current.set(previous)
@@ -149,17 +152,13 @@ class JWTMiddleware:
         finally:
             await socket.finish()
 
-    async def _escaped(
-        self, error: BaseException, auth: RequestAuth, scope: Scope, send: Send
-    ) -> None:
-        """Nobody has caught it: a refusal is answered, as a 500 would be; the rest goes its way."""
+    async def _escaped(self, error: BaseException, auth: RequestAuth) -> Refusal | None:
+        """Nobody has caught it: what is answered, as in the place of a 500. None: it goes on."""
         if auth.closed is None and isinstance(error, CrossSiteRequest):
-            refusal = await self._respond(auth, SERVER_ERROR, [])
-            if isinstance(refusal, Refusal):
-                await self._send_refusal(refusal, scope, send)
-                return
+            outcome = await self._respond(auth, SERVER_ERROR, [])
+            return outcome if isinstance(outcome, Refusal) else None
         await self._abandon(auth)
-        raise error
+        return None
 
     async def _abandon(self, auth: RequestAuth) -> None:
         """The request ends before its response started: a logout is stored all the same."""

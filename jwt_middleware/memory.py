@@ -48,6 +48,7 @@ class Bounded(Generic[K, V]):
         in_each_child(self._begin_again)
 
     def _begin_again(self) -> None:
+        # Reentrant: whoever is collected while its thread holds this may come here at its end.
         self._lock = RLock()
 
     def get(self, key: K) -> V | None:

@@ -113,10 +113,11 @@ class JWTMiddleware:
                 headers = self._flow.merge(outcome, headers)
             if vary:
                 headers = merge_list(headers, "Vary", vary, ",")
-            if exc_info is None:
-                write = start_response(status, headers)
-            else:
-                write = start_response(status, headers, exc_info)
+            write = (
+                start_response(status, headers)
+                if exc_info is None
+                else start_response(status, headers, exc_info)
+            )
             if not plain or auth.unconfirmed is not None:
                 self._settle(auth)
             return write
@@ -126,8 +127,11 @@ class JWTMiddleware:
         reset = current.set(auth)
         try:
             body = app(environ, begin)
-        except BaseException as error:  # noqa: BLE001  # raised again there; also gevent.Timeout
-            return self._escaped(error, auth, start_response)
+        except BaseException as error:  # also who gives up waiting: gevent.Timeout, SystemExit
+            refusal = self._escaped(error, auth)
+            if refusal is None:
+                raise
+            return self._refuse(refusal, start_response)
         finally:
             current.reset(reset)
         replaced = isinstance(outcome, Refusal)  # pyright: ignore[reportUnnecessaryIsInstance]  # by start()
@@ -142,16 +146,13 @@ class JWTMiddleware:
     def _left_alone(self, auth: RequestAuth) -> WSGIApp:
         return self._header_alone if self._flow.silences(auth) else self.app
 
-    def _escaped(
-        self, error: BaseException, auth: RequestAuth, start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
-        """Nobody has caught it: a refusal is answered, as a 500 would be; the rest goes its way."""
+    def _escaped(self, error: BaseException, auth: RequestAuth) -> Refusal | None:
+        """Nobody has caught it: what is answered, as in the place of a 500. None: it goes on."""
         if auth.closed is None and isinstance(error, CrossSiteRequest):
-            refusal = self._respond(auth, SERVER_ERROR, [])
-            if isinstance(refusal, Refusal):
-                return self._refuse(refusal, start_response)
+            outcome = self._respond(auth, SERVER_ERROR, [])
+            return outcome if isinstance(outcome, Refusal) else None
         self._abandon(auth)
-        raise error
+        return None
 
     def _abandon(self, auth: RequestAuth) -> None:
         """The request ends before its response started: a logout is stored all the same."""
